@@ -1,0 +1,146 @@
+//! What must not stand in the sources. These are ARCHITECTURE's invariants, so far as a search can hold them.
+
+use super::Finding;
+use super::tree::{Tree, has_word};
+
+struct Absence {
+    words: &'static [&'static str],
+    /// Path prefixes that the rule holds for; empty: everywhere.
+    within: &'static [&'static str],
+    /// Path prefixes that it does not hold for.
+    except: &'static [&'static str],
+    place: Place,
+    instead: &'static str,
+}
+
+#[derive(PartialEq)]
+enum Place {
+    /// Code that is no test.
+    Product,
+    /// Code, tests included.
+    Code,
+    /// Code and comments, tests included.
+    Anywhere,
+}
+
+/// Where time and chance are arguments.
+const PURE: &[&str] = &["engine/src/", "plugins/net/src/", "plugins/relay/src/"];
+
+const ABSENCES: &[Absence] = &[
+    Absence {
+        words: &["Instant::now", "SystemTime::now", "UNIX_EPOCH.elapsed"],
+        within: PURE,
+        except: &["engine/src/runner", "plugins/net/src/udp"],
+        place: Place::Product,
+        instead: "time is an argument: take `now` from the runner",
+    },
+    Absence {
+        words: &["thread_rng", "getrandom", "OsRng", "SysRng"],
+        within: PURE,
+        except: &["engine/src/runner", "plugins/net/src/udp"],
+        place: Place::Product,
+        instead: "chance is an argument: take the node's `Random`",
+    },
+    Absence {
+        words: &["HashMap", "HashSet", "RandomState"],
+        within: PURE,
+        except: &[],
+        place: Place::Product,
+        instead: "its order differs by run: use a BTreeMap, or a map with a fixed hasher whose order reaches no output",
+    },
+    Absence {
+        words: &["println!", "eprintln!", "print!", "eprint!", "dbg!"],
+        within: &["engine/src/", "engine/io/src/", "plugins/"],
+        except: &[],
+        place: Place::Product,
+        instead: "a library does not print: use tracing",
+    },
+    Absence {
+        words: &["unsafe"],
+        within: &[],
+        except: &["engine/abi/", "engine/sdk/", "plugins/dynamic/"],
+        place: Place::Code,
+        instead: "only the boundary of dynamic plugins may use it",
+    },
+    Absence {
+        words: &["#[ignore", "```ignore"],
+        within: &[],
+        except: &[],
+        place: Place::Anywhere,
+        instead: "make the test run, or take it away",
+    },
+    Absence {
+        words: &["TODO", "FIXME", "XXX", "todo!", "unimplemented!"],
+        within: &[],
+        except: &[],
+        place: Place::Anywhere,
+        instead: "write it now, or an issue",
+    },
+];
+
+pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in &tree.rust {
+        let begins =
+            |prefixes: &[&str]| prefixes.iter().any(|prefix| file.path.starts_with(prefix));
+        for absence in ABSENCES {
+            if (!absence.within.is_empty() && !begins(absence.within)) || begins(absence.except) {
+                continue;
+            }
+            for (i, code) in file.code.iter().enumerate() {
+                if absence.place == Place::Product && file.is_test[i] {
+                    continue;
+                }
+                let in_comment = absence.place == Place::Anywhere;
+                let found = absence.words.iter().find(|word| {
+                    has_word(code, word) || (in_comment && has_word(&file.comments[i], word))
+                });
+                if let Some(word) = found {
+                    let what = format!("`{word}` may not stand here: {}", absence.instead);
+                    findings.push(Finding::new(&file.path, i + 1, what));
+                }
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &str, text: &str) -> Vec<usize> {
+        let findings = check(&Tree::of([(path, text)]));
+        findings.into_iter().map(|finding| finding.line).collect()
+    }
+
+    #[test]
+    fn the_protocol_reads_no_clock_but_its_tests_and_the_edges_may() {
+        let text = "fn a() { std::time::Instant::now(); }\n#[test]\nfn b() { Instant::now(); }\n";
+        assert_eq!(lines("plugins/relay/src/cache.rs", text), [1]);
+        assert_eq!(lines("plugins/net/src/udp/socket.rs", text), [0; 0]);
+        assert_eq!(lines("apps/dunlin/src/main.rs", text), [0; 0]);
+    }
+
+    #[test]
+    fn the_comment_that_names_a_clock_is_no_clock() {
+        assert_eq!(
+            lines("engine/src/time.rs", "// No Instant::now here.\n"),
+            [0; 0]
+        );
+    }
+
+    #[test]
+    fn marks_of_unfinished_work_are_found_in_code_and_comments_but_not_in_text() {
+        let text = "// TODO later\nfn a() { todo!() }\n#[ignore]\n/// ```ignore\nconst A: &str = \"TODO\";\n";
+        assert_eq!(lines("a/src/lib.rs", text), [3, 4, 1, 2]);
+    }
+
+    #[test]
+    fn unsafe_is_found_in_tests_too_and_its_lint_is_not_it() {
+        assert_eq!(
+            lines("tests/a.rs", "unsafe {}\n#![deny(unsafe_code)]\n"),
+            [1]
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! Every reason for which something is dropped is named by a test, so that no test passes because something else
+//! refused first.
+
+use super::Finding;
+use super::rust::{Rust, is_test_path};
+use super::tree::{Tree, has_word};
+
+pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree
+        .rust
+        .iter()
+        .filter(|file| !file.path.starts_with("xtask/"))
+    {
+        for (line, variant) in variants(file) {
+            let name = format!("DropReason::{variant}");
+            let folder = crate_folder(&file.path);
+            // Two crates may each have such an enum, so a test of another crate does not count.
+            let is_near = |path: &str| path.starts_with("tests/") || crate_folder(path) == folder;
+            let mut near = tree.rust.iter().filter(|other| is_near(&other.path));
+            if !near.any(|other| a_test_names(other, &name)) {
+                findings.push(Finding::new(
+                    &file.path,
+                    line,
+                    format!("no test names {name}; write one that makes it happen and asserts its counter"),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// The variants of this file's `enum DropReason`, with their lines.
+fn variants(file: &Rust) -> Vec<(usize, String)> {
+    let mut variants = Vec::new();
+    let Some(start) = file
+        .code
+        .iter()
+        .position(|line| has_word(line, "enum DropReason"))
+    else {
+        return variants;
+    };
+    let mut depth = 0;
+    for (i, line) in file.code.iter().enumerate().skip(start) {
+        let word = line.trim_start();
+        if depth == 1 && word.starts_with(|c: char| c.is_ascii_uppercase()) {
+            let end = word
+                .find(|c: char| !c.is_alphanumeric())
+                .unwrap_or(word.len());
+            variants.push((i + 1, word[..end].to_owned()));
+        }
+        for c in line.chars() {
+            match c {
+                '{' | '(' => depth += 1,
+                '}' | ')' => depth -= 1,
+                _ => {}
+            }
+        }
+        if depth == 0 && line.contains('}') {
+            break;
+        }
+    }
+    variants
+}
+
+fn a_test_names(file: &Rust, name: &str) -> bool {
+    let lines = file.code.iter().zip(&file.is_test);
+    lines
+        .into_iter()
+        .any(|(line, &is_test)| is_test && has_word(line, name))
+}
+
+/// The folder that holds `src` or `tests`.
+fn crate_folder(path: &str) -> &str {
+    if is_test_path(path) {
+        return path.split("/tests/").next().unwrap_or(path);
+    }
+    path.split("/src/").next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENUM: &str = "pub enum DropReason {\n    /// Why.\n    Forged,\n    Full { table: u8 },\n    #[doc(hidden)]\n    Late(u8),\n}\nenum Other { Not }\n";
+
+    fn lines(tests: &str, path: &str) -> Vec<usize> {
+        let tree = Tree::of([("plugins/net/src/drops.rs", ENUM), (path, tests)]);
+        check(&tree)
+            .into_iter()
+            .map(|finding| finding.line)
+            .collect()
+    }
+
+    #[test]
+    fn each_variant_that_no_test_names_is_reported_at_its_line() {
+        assert_eq!(lines("", "plugins/net/src/a.rs"), [3, 4, 6]);
+        let tests = "fn a() { DropReason::Forged }\n#[test]\nfn b() { (DropReason::Full, DropReason::Late); }\n";
+        assert_eq!(lines(tests, "plugins/net/src/a.rs"), [3]);
+    }
+
+    #[test]
+    fn the_test_may_stand_in_the_crates_tests_or_in_the_workspaces_but_not_in_another_crate() {
+        let tests = "fn b() { (DropReason::Full, DropReason::Late, DropReason::Forged); }\n";
+        assert_eq!(lines(tests, "plugins/net/tests/a.rs"), [0; 0]);
+        assert_eq!(lines(tests, "tests/scenarios/a.rs"), [0; 0]);
+        assert_eq!(lines(tests, "plugins/relay/tests/a.rs").len(), 3);
+    }
+}

@@ -1,0 +1,61 @@
+//! A file is one idea: at most 400 lines without its tests, or a reason in the table below.
+
+use super::Finding;
+use super::rust::Rust;
+use super::tree::Tree;
+
+const LINES_MAX: usize = 400; // ARCHITECTURE, "House style".
+
+/// Longer files, each with the reason why two files would read worse than one.
+const REASONS: &[(&str, &str)] = &[];
+
+pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
+    check_with(tree, REASONS)
+}
+
+fn check_with(tree: &Tree, reasons: &[(&str, &str)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in &tree.rust {
+        let lines = product_lines(file);
+        let has_reason = reasons.iter().any(|(path, _)| *path == file.path);
+        if lines > LINES_MAX && !has_reason {
+            let what = format!(
+                "has {lines} lines without its tests; split it by idea, or give the reason in xtask/src/gates/length.rs"
+            );
+            findings.push(Finding::new(&file.path, 0, what));
+        }
+        if lines <= LINES_MAX && has_reason {
+            let what = "is short enough; take its reason out of xtask/src/gates/length.rs";
+            findings.push(Finding::new(&file.path, 0, what));
+        }
+    }
+    findings
+}
+
+fn product_lines(file: &Rust) -> usize {
+    file.is_test.iter().filter(|&&is_test| !is_test).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_of_a_file_do_not_count() {
+        let text = "fn a() {}\n".repeat(400) + "#[cfg(test)]\nmod tests {\n    // More.\n}\n";
+        assert_eq!(check(&Tree::of([("a.rs", text.as_str())])), []);
+        let longer = format!("fn b() {{}}\n{text}");
+        assert_eq!(check(&Tree::of([("a.rs", longer.as_str())])).len(), 1);
+    }
+
+    #[test]
+    fn a_reason_excuses_a_long_file_and_goes_when_it_got_shorter() {
+        let reasons = [("a.rs", "a table")];
+        let long = "fn a() {}\n".repeat(401);
+        assert_eq!(
+            check_with(&Tree::of([("a.rs", long.as_str())]), &reasons),
+            []
+        );
+        assert_eq!(check_with(&Tree::of([("a.rs", "")]), &reasons).len(), 1);
+    }
+}
