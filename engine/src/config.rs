@@ -1,0 +1,233 @@
+//! Settings: `dunlin.toml`, read once, checked to the last key.
+
+use bevy_ecs::prelude::*;
+use serde::de::{self, DeserializeOwned, Visitor};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What `dunlin.toml` says. Each plugin takes its own section; a section that nobody takes is an error at start.
+#[derive(Resource, Default, Debug, Clone)]
+pub struct Config {
+    table: toml::Table,
+    origin: String,
+    taken: BTreeSet<String>,
+}
+
+/// A setting that cannot be used: where it stands, what is wrong, what would be right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: cannot be read: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{origin}: not valid TOML: {error}")]
+    Syntax {
+        /// The file.
+        origin: String,
+        /// Where and what.
+        error: String,
+    },
+    /// A key or section that nothing reads.
+    #[error("{origin}: unknown {what}{}", nearest.as_ref().map_or(String::new(), |name| format!("; did you mean \"{name}\"?")))]
+    Unknown {
+        /// The file.
+        origin: String,
+        /// The key or section, as written.
+        what: String,
+        /// The known one most like it.
+        nearest: Option<String>,
+    },
+    /// A value of the wrong shape.
+    #[error("{origin}: [{section}]: {error}")]
+    Value {
+        /// The file.
+        origin: String,
+        /// The section.
+        section: String,
+        /// What serde said.
+        error: String,
+    },
+}
+
+/// Sections that are not a plugin's: what the app is called.
+const APP_KEYS: [&str; 3] = ["name", "id", "version"];
+
+impl Config {
+    /// Settings from text; `origin` is the name that errors give it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Syntax`].
+    pub fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
+        let table = text
+            .parse::<toml::Table>()
+            .map_err(|error| ConfigError::Syntax {
+                origin: origin.to_owned(),
+                error: error.to_string(),
+            })?;
+        Ok(Config {
+            table,
+            origin: origin.to_owned(),
+            taken: BTreeSet::new(),
+        })
+    }
+
+    /// Settings from a file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`], [`ConfigError::Syntax`].
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
+            path: path.display().to_string(),
+            error,
+        })?;
+        Config::parse(&text, &path.display().to_string())
+    }
+
+    /// Takes one section; its defaults where the file has none.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unknown`] names the nearest key that the section knows; [`ConfigError::Value`].
+    pub fn section<T: DeserializeOwned + Default>(&mut self, name: &str) -> Result<T, ConfigError> {
+        self.taken.insert(name.to_owned());
+        let Some(value) = self.table.get(name) else {
+            return Ok(T::default());
+        };
+        if let (Some(table), Some(known)) = (value.as_table(), known_keys::<T>()) {
+            for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
+                return Err(self.unknown(
+                    format!("key \"{key}\" in [{name}]"),
+                    key,
+                    known.iter().copied(),
+                ));
+            }
+        }
+        value
+            .clone()
+            .try_into()
+            .map_err(|error| ConfigError::Value {
+                origin: self.origin.clone(),
+                section: name.to_owned(),
+                error: error.to_string().trim().to_owned(),
+            })
+    }
+
+    /// Complains of a section that no plugin took.
+    pub(crate) fn check_sections(&self) -> Result<(), ConfigError> {
+        let known = || self.taken.iter().map(String::as_str).chain(APP_KEYS);
+        match self
+            .table
+            .keys()
+            .find(|key| !known().any(|name| name == *key))
+        {
+            None => Ok(()),
+            Some(key) => Err(self.unknown(format!("section [{key}]"), key, known())),
+        }
+    }
+
+    fn unknown<'a>(
+        &self,
+        what: String,
+        key: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> ConfigError {
+        ConfigError::Unknown {
+            origin: self.origin.clone(),
+            what,
+            nearest: nearest(key, known),
+        }
+    }
+}
+
+/// The name most like `key`, however unlike.
+pub(crate) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known
+        .map(|name| (strsim::damerau_levenshtein(key, name), name))
+        .min()
+        .map(|(_, name)| name.to_owned())
+}
+
+/// The field names of a struct, as its `Deserialize` asks for them; none for a map.
+fn known_keys<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+    let mut fields = None;
+    // It fails by design, once it has seen the names.
+    let _ = T::deserialize(FieldNames(&mut fields));
+    fields
+}
+
+struct FieldNames<'a>(&'a mut Option<&'static [&'static str]>);
+
+impl<'de> de::Deserializer<'de> for FieldNames<'_> {
+    type Error = de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("not a struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = Some(fields);
+        Err(de::Error::custom("seen"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize, Default, Debug, PartialEq)]
+    #[serde(default)]
+    struct Relay {
+        cache_bytes: u64,
+        carry: bool,
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_the_nearest_known_one() {
+        let mut config = Config::parse("[relay]\ncash_bytes = 5\n", "dunlin.toml").expect("TOML");
+        let error = config.section::<Relay>("relay").expect_err("a typo");
+        assert_eq!(
+            error.to_string(),
+            "dunlin.toml: unknown key \"cash_bytes\" in [relay]; did you mean \"cache_bytes\"?"
+        );
+    }
+
+    #[test]
+    fn a_section_that_no_plugin_reads_is_an_error_that_names_the_nearest_one() {
+        let mut config = Config::parse("[rely]\ncarry = true\n", "dunlin.toml").expect("TOML");
+        assert_eq!(
+            config.section::<Relay>("relay").expect("defaults"),
+            Relay::default()
+        );
+        assert_eq!(
+            config
+                .check_sections()
+                .expect_err("nobody took it")
+                .to_string(),
+            "dunlin.toml: unknown section [rely]; did you mean \"relay\"?"
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_shape_says_where_and_what() {
+        let mut config = Config::parse("[relay]\ncarry = 3\n", "dunlin.toml").expect("TOML");
+        let error = config.section::<Relay>("relay").expect_err("a number");
+        let text = error.to_string();
+        assert!(text.starts_with("dunlin.toml: [relay]: "), "{text}");
+        assert!(text.contains("boolean"), "{text}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Virtual time: the clock jumps to the next deadline, so a day of waiting takes as long as its turns.
+
+use crate::{App, Now, StartError, Time};
+use std::time::Duration;
+
+/// Runs an app in virtual time, on the caller's thread: for tests and simulations.
+pub struct Virtual {
+    /// The app, to look at and to give inputs between turns.
+    pub app: App,
+    now: Now,
+}
+
+/// Turns without any step of time after which a run is called stuck.
+const TURNS_IN_PLACE_MAX: u32 = 1_000_000;
+
+impl Virtual {
+    /// Starts the app at `unix_ms` on the wall clock.
+    ///
+    /// # Errors
+    /// What [`App::start`] says.
+    pub fn start(mut app: App, unix_ms: u64) -> Result<Virtual, StartError> {
+        let now = Now {
+            time: Time::ZERO,
+            unix_ms,
+        };
+        app.world_mut().insert_resource(now);
+        app.start()?;
+        Ok(Virtual { app, now })
+    }
+
+    /// The present of this run.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Runs one turn now, and says when the next is due.
+    pub fn turn(&mut self) -> Option<Time> {
+        self.app.turn(self.now)
+    }
+
+    /// Runs for `span` of virtual time.
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(span, |_| false);
+    }
+
+    /// Runs until `done`, at most for `limit` of virtual time; says whether it was done.
+    ///
+    /// # Panics
+    /// If a million turns pass without a step of time: some timer is set in the past again and again.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut App) -> bool) -> bool {
+        let end = self.now.time + limit;
+        let mut in_place = 0;
+        loop {
+            let next = self.turn();
+            if done(&mut self.app) {
+                return true;
+            }
+            let at = next.unwrap_or(end).max(self.now.time);
+            if at >= end && at > self.now.time {
+                self.move_to(end);
+                self.turn();
+                return done(&mut self.app);
+            }
+            if at == self.now.time {
+                in_place += 1;
+                assert!(in_place < TURNS_IN_PLACE_MAX, "time stands still at {at:?}");
+                if at >= end {
+                    return false;
+                }
+            } else {
+                in_place = 0;
+                self.move_to(at);
+            }
+        }
+    }
+
+    fn move_to(&mut self, at: Time) {
+        let step = at.since(self.now.time);
+        // Kept in step with monotonic time to the millisecond, whatever the sizes of the steps.
+        let before_ms = self.now.time.0 / 1_000;
+        self.now.time = self.now.time + step;
+        self.now.unix_ms += self.now.time.0 / 1_000 - before_ms;
+    }
+}
