@@ -30,25 +30,37 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The variants of this file's `enum DropReason`, with their lines.
+/// The variants of this file's `enum DropReason`, with their lines; if the enum stands in a macro that also makes a list
+/// of them, those of the macro's use.
 fn variants(file: &Rust) -> Vec<(usize, String)> {
-    let mut variants = Vec::new();
     let Some(start) = file
         .code
         .iter()
         .position(|line| has_word(line, "enum DropReason"))
     else {
-        return variants;
+        return Vec::new();
     };
-    let mut depth = 0;
+    let (variants, from_macro) = block(file, start);
+    if !from_macro {
+        return variants;
+    }
+    let is_use = |line: &String| line.ends_with("! {") && !line.starts_with("macro_rules!");
+    let used = file.code.iter().position(is_use);
+    used.map_or(Vec::new(), |line| block(file, line).0)
+}
+
+/// The capitalised names that begin a line directly within the braces which open at line `start`, and whether a macro
+/// fills them in.
+fn block(file: &Rust, start: usize) -> (Vec<(usize, String)>, bool) {
+    let mut names = Vec::new();
+    let (mut depth, mut from_macro) = (0, false);
     for (i, line) in file.code.iter().enumerate().skip(start) {
         let word = line.trim_start();
         if depth == 1 && word.starts_with(|c: char| c.is_ascii_uppercase()) {
-            let end = word
-                .find(|c: char| !c.is_alphanumeric())
-                .unwrap_or(word.len());
-            variants.push((i + 1, word[..end].to_owned()));
+            let end = word.find(|c: char| !c.is_alphanumeric());
+            names.push((i + 1, word[..end.unwrap_or(word.len())].to_owned()));
         }
+        from_macro |= word.starts_with('$');
         for c in line.chars() {
             match c {
                 '{' | '(' => depth += 1,
@@ -60,7 +72,7 @@ fn variants(file: &Rust) -> Vec<(usize, String)> {
             break;
         }
     }
-    variants
+    (names, from_macro)
 }
 
 fn a_test_names(file: &Rust, name: &str) -> bool {
@@ -84,8 +96,14 @@ mod tests {
 
     const ENUM: &str = "pub enum DropReason {\n    /// Why.\n    Forged,\n    Full { table: u8 },\n    #[doc(hidden)]\n    Late(u8),\n}\nenum Other { Not }\n";
 
+    const MACRO: &str = "macro_rules! reasons {\n    ($($name:ident),*) => {\n        pub enum DropReason {\n            $($name),*\n        }\n    };\n}\n\nreasons! {\n    /// Why.\n    Forged,\n    Late = \"late\",\n}\n";
+
     fn lines(tests: &str, path: &str) -> Vec<usize> {
-        let tree = Tree::of([("plugins/net/src/drops.rs", ENUM), (path, tests)]);
+        lines_of(ENUM, tests, path)
+    }
+
+    fn lines_of(reasons: &str, tests: &str, path: &str) -> Vec<usize> {
+        let tree = Tree::of([("plugins/net/src/drops.rs", reasons), (path, tests)]);
         check(&tree)
             .into_iter()
             .map(|finding| finding.line)
@@ -97,6 +115,13 @@ mod tests {
         assert_eq!(lines("", "plugins/net/src/a.rs"), [3, 4, 6]);
         let tests = "fn a() { DropReason::Forged }\n#[test]\nfn b() { (DropReason::Full, DropReason::Late); }\n";
         assert_eq!(lines(tests, "plugins/net/src/a.rs"), [3]);
+    }
+
+    #[test]
+    fn variants_that_a_macro_fills_in_are_read_where_it_is_used() {
+        assert_eq!(lines_of(MACRO, "", "plugins/net/src/a.rs"), [11, 12]);
+        let tests = "fn a() { DropReason::Late; }\n";
+        assert_eq!(lines_of(MACRO, tests, "tests/a.rs"), [11]);
     }
 
     #[test]
