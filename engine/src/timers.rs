@@ -315,8 +315,8 @@ mod tests {
             let key = (entity(draw(200) as u32), draw(3) as u16);
             match draw(10) {
                 0..6 => {
-                    let at =
-                        Time(now + draw([500, 5_000, 3_000_000, 90_000_000_000][draw(4) as usize]));
+                    let reach = [500, 5_000, 3_000_000, 90_000_000_000][draw(4) as usize];
+                    let at = Time(now + draw(reach));
                     if let Some(old) = by_key.insert(key, at) {
                         twin.remove(&(old, key.1, key.0));
                     }
@@ -330,7 +330,8 @@ mod tests {
                     wheel.cancel(key);
                 }
                 _ => {
-                    now += draw([300, 20_000, 2_000_000, 10_000_000_000][draw(4) as usize]);
+                    let step = [300, 20_000, 2_000_000, 10_000_000_000][draw(4) as usize];
+                    now += draw(step);
                     let mut expected = Vec::new();
                     while let Some(first) = twin.first().copied().filter(|due| due.0.0 <= now) {
                         twin.pop_first();
