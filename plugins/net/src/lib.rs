@@ -1,1 +1,33 @@
-//! To be written.
+//! Links between peers over UDP, and plain UDP for apps.
+//!
+//! `LinkPlugin` turns datagrams into frames of authenticated peers and back; [`PeerId`] names a peer by its key. What goes over the
+//! wire is PROTOCOL.md's, sections 1 and 2. `UdpPlugin` owns the sockets. The two meet only in [`DatagramIn`] and
+//! [`DatagramOut`], so a simulated network can stand in for sockets.
+//!
+//! Not here yet, and where it will go: finding peers on the LAN (a system in [`NetSystems::Keep`] that writes [`Dial`], beside
+//! `exchange.rs`), and NAT traversal (frames 0x10 to 0x1f, handled in `control.rs`, with its own state machine in
+//! `traverse.rs`).
+
+mod address;
+mod cookie;
+mod datagram;
+mod drops;
+pub mod frame;
+mod handshake;
+mod identity;
+mod keyfile;
+pub mod limits;
+mod link;
+pub mod noise;
+mod replay;
+mod retry;
+mod session;
+
+pub use address::{ADDRESS_BYTES, Prefix, decode_address, encode_address, is_reachable};
+pub use drops::{DropReason, Drops};
+pub use identity::{IdError, Identity, PeerId};
+pub use keyfile::{KeyFile, KeyFileError};
+pub use link::{
+    About, Bound, CloseReason, DatagramIn, DatagramOut, Dial, DownReason, FrameIn, FrameKinds,
+    FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerUp,
+};
