@@ -1,7 +1,8 @@
 //! The App: a World, its plugins, and the one place where systems run.
 
-use crate::call::{Call, CallTable};
+use crate::call::Call;
 use crate::config::{Config, ConfigError};
+use crate::dispatch::{self, CallTable};
 use crate::failures::{self, Failures};
 use crate::inbox::{Inbox, Input, Outlets, inbox};
 use crate::plugin::{Plugin, Plugins, StartError, in_order};
@@ -103,7 +104,7 @@ impl App {
         // Timers come out sorted whatever order they were set in, and a second reason to exit changes nothing.
         app.world.allow_ambiguous_resource::<Timers>();
         app.world.allow_ambiguous_resource::<Exit>();
-        crate::call::install(&mut app);
+        dispatch::install(&mut app);
         app
     }
 

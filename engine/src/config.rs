@@ -98,14 +98,11 @@ impl Config {
         let Some(value) = self.table.get(name) else {
             return Ok(T::default());
         };
-        if let (Some(table), Some(known)) = (value.as_table(), known_keys::<T>()) {
-            for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
-                return Err(self.unknown(
-                    format!("key \"{key}\" in [{name}]"),
-                    key,
-                    known.iter().copied(),
-                ));
-            }
+        if let (Some(table), Some(known)) = (value.as_table(), known_keys::<T>())
+            && let Some(key) = table.keys().find(|key| !known.contains(&key.as_str()))
+        {
+            let what = format!("key \"{key}\" in [{name}]");
+            return Err(self.unknown(what, key, known.iter().copied()));
         }
         value
             .clone()

@@ -21,29 +21,31 @@ mod app;
 mod call;
 mod client;
 mod config;
+mod dispatch;
 mod failures;
 mod grants;
 mod inbox;
 mod node;
 mod plugin;
 mod runner;
+mod slot;
 mod stream;
 mod time;
 mod timers;
 mod turn;
 
 pub use app::{App, Exit};
-pub use call::{
-    Answer, Call, CallError, CallSystems, Open, Outlet, Params, Reply, Request, Responder,
-};
+pub use call::{Answer, Call, CallError, Open, Outlet, Params, Reply, Request};
 pub use client::{Client, Items, Ticket};
 pub use config::{Config, ConfigError};
+pub use dispatch::CallSystems;
 pub use failures::{Failure, Failures};
 pub use grants::{Ask, Decide, Grant, Grants, Prompt, Question, Verdict};
 pub use inbox::{Busy, Inbox, Input, Source};
 pub use node::{Node, Random};
 pub use plugin::{BoxError, Plugin, PluginGroup, Plugins, StartError};
 pub use runner::{Clock, Threaded, Virtual};
+pub use slot::Responder;
 pub use stream::Sink;
 pub use time::{ClockError, Now, Time};
 pub use timers::{Due, Timers};

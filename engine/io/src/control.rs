@@ -160,12 +160,18 @@ pub(crate) struct Line {
     pub(crate) body: usize,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this shape")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for this shape"
+)]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-struct Wire(mpsc::UnboundedSender<(Line, Bytes)>, Arc<std::sync::atomic::AtomicUsize>);
+struct Wire(
+    mpsc::UnboundedSender<(Line, Bytes)>,
+    Arc<std::sync::atomic::AtomicUsize>,
+);
 
 impl Wire {
     fn put(&self, line: Line, body: Bytes) {
@@ -285,14 +291,20 @@ async fn read_requests(
         match count {
             Ok(0) | Err(_) => return Ok(()),
             Ok(_) if line.len() > HEAD_BYTES_MAX => {
-                return Err(format!("a request's line has more than {HEAD_BYTES_MAX} bytes"));
+                return Err(format!(
+                    "a request's line has more than {HEAD_BYTES_MAX} bytes"
+                ));
             }
             Ok(_) => {}
         }
-        let head: Head = serde_json::from_slice(&line)
-            .map_err(|error| format!("not a request: {error}; expected {{\"id\": 1, \"call\": \"calls.list\"}}"))?;
+        let head: Head = serde_json::from_slice(&line).map_err(|error| {
+            format!("not a request: {error}; expected {{\"id\": 1, \"call\": \"calls.list\"}}")
+        })?;
         if head.body > BODY_BYTES_MAX {
-            return Err(format!("a body of {} bytes is more than {BODY_BYTES_MAX}", head.body));
+            return Err(format!(
+                "a body of {} bytes is more than {BODY_BYTES_MAX}",
+                head.body
+            ));
         }
         let mut body = vec![0; head.body];
         if read.read_exact(&mut body).await.is_err() {
@@ -309,7 +321,10 @@ async fn read_requests(
         if inbox.offer(Source::Call, request.into_input()).is_err() {
             outlet.answer(
                 head.id,
-                Err(CallError::new("busy", "the runtime has no room for more calls: call again")),
+                Err(CallError::new(
+                    "busy",
+                    "the runtime has no room for more calls: call again",
+                )),
             );
         }
     }

@@ -41,7 +41,10 @@ impl ControlClient {
         self.next += 1;
         let head = json!({ "id": id, "call": name, "params": params, "body": body.len() });
         let broken = |error: std::io::Error| {
-            CallError::new("failed", format!("{name}: the control socket broke off: {error}"))
+            CallError::new(
+                "failed",
+                format!("{name}: the control socket broke off: {error}"),
+            )
         };
         let mut request = head.to_string().into_bytes();
         request.push(b'\n');
@@ -52,10 +55,14 @@ impl ControlClient {
             if self.stream.read_line(&mut text).map_err(broken)? == 0 {
                 return Err(broken(std::io::ErrorKind::UnexpectedEof.into()));
             }
-            let line: Line = serde_json::from_str(&text)
-                .map_err(|error| CallError::new("failed", format!("{name}: not an answer: {error}")))?;
+            let line: Line = serde_json::from_str(&text).map_err(|error| {
+                CallError::new("failed", format!("{name}: not an answer: {error}"))
+            })?;
             if line.body > BODY_BYTES_MAX {
-                return Err(CallError::new("failed", format!("{name}: a body of {} bytes", line.body)));
+                return Err(CallError::new(
+                    "failed",
+                    format!("{name}: a body of {} bytes", line.body),
+                ));
             }
             let mut body = vec![0; line.body];
             self.stream.read_exact(&mut body).map_err(broken)?;

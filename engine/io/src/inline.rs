@@ -16,7 +16,8 @@ impl Inline {
     /// # Errors
     /// What [`App::start`] says, or that the system gave no event loop.
     pub fn run(mut app: App, ready: impl FnOnce(&App)) -> Result<String, StartError> {
-        let failed = |what: &str, error: std::io::Error| StartError(vec![format!("{what}: {error}")]);
+        let failed =
+            |what: &str, error: std::io::Error| StartError(vec![format!("{what}: {error}")]);
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -30,8 +31,10 @@ impl Inline {
             let bell = Arc::new(Notify::new());
             let rung = bell.clone();
             app.inbox().on_ring(move || bell.notify_one());
-            let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed("no signals", error))?;
-            let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed("no signals", error))?;
+            let mut interrupt =
+                signal(SignalKind::interrupt()).map_err(|error| failed("no signals", error))?;
+            let mut terminate =
+                signal(SignalKind::terminate()).map_err(|error| failed("no signals", error))?;
             ready(&app);
             let why = loop {
                 let next = app.turn(clock.now());
