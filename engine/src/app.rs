@@ -7,7 +7,7 @@ use crate::failures::{self, Failures};
 use crate::inbox::{Inbox, Input, Outlets, inbox};
 use crate::plugin::{Plugin, Plugins, StartError, in_order};
 use crate::turn::{self, IntoSystems, Shutdown, Startup, SystemNames};
-use crate::{Answer, CallError, Now, Open, Params, Time, Timers, timers};
+use crate::{Answer, CallError, Grants, Now, Open, Params, Time, Timers, timers};
 use bevy_ecs::error::FallbackErrorHandler;
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{InternedSystemSet, IntoScheduleConfigs};
@@ -244,7 +244,10 @@ impl App {
             // A plugin may add others while it is built.
             plugins = in_order(std::mem::take(&mut self.plugins))?;
         }
-        let unread = self.world.resource::<Config>().check_sections();
+        let mut config = self.world.resource_mut::<Config>();
+        let granted = config.section::<Grants>("permissions");
+        let unread = config.check_sections();
+        self.note(granted.map(drop).map_err(|error| error.to_string()));
         self.note(unread.map_err(|error| error.to_string()));
         for schedule in [&mut self.turn, &mut self.startup, &mut self.shutdown] {
             if let Err(error) = turn::build(schedule, &mut self.world, &self.names) {
