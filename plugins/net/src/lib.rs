@@ -22,6 +22,8 @@ pub mod noise;
 mod replay;
 mod retry;
 mod session;
+mod sets;
+mod udp;
 
 pub use address::{ADDRESS_BYTES, Prefix, decode_address, encode_address, is_reachable};
 pub use drops::{DropReason, Drops};
@@ -30,4 +32,8 @@ pub use keyfile::{KeyFile, KeyFileError};
 pub use link::{
     About, Bound, CloseReason, DatagramIn, DatagramOut, Dial, DownReason, FrameIn, FrameKinds,
     FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerUp,
+};
+pub use sets::NetSystems;
+pub use udp::{
+    BatchSocket, Buffers, Outgoing, Socket, SocketOptions, UdpDrop, UdpDrops, UdpPlugin,
 };

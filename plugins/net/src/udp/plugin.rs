@@ -1,0 +1,38 @@
+//! The plugin: what it adds to an app.
+
+use super::drops::UdpDrops;
+use super::sockets::OpenSockets;
+use super::task::{Arrived, SharedBuffers};
+use super::{calls, listen, transmit};
+use crate::{DatagramIn, DatagramOut, NetSystems, sets};
+use dunlin_engine::{App, BoxError, Plugin};
+use dunlin_io::IoPlugin;
+
+/// UDP sockets: one for each node that has [`Listen`](crate::Listen), and as many as apps ask for by the `udp` calls.
+///
+/// Links meet it only in [`DatagramIn`] and [`DatagramOut`], so that a simulator can stand in its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UdpPlugin;
+
+impl Plugin for UdpPlugin {
+    fn requires(&self) -> Vec<&'static str> {
+        vec![std::any::type_name::<IoPlugin>()]
+    }
+
+    fn build(&self, app: &mut App) -> Result<(), BoxError> {
+        app.add_message::<DatagramIn>()
+            .add_message::<DatagramOut>()
+            .add_message::<Arrived>();
+        let world = app.world_mut();
+        world.init_resource::<UdpDrops>();
+        world.init_resource::<OpenSockets>();
+        world.init_resource::<SharedBuffers>();
+        world.add_observer(listen::listen);
+        world.add_observer(listen::stop_listening);
+        sets::place(app);
+        app.add_startup(listen::listen_at_start);
+        app.add_systems(NetSystems::Send, transmit::transmit);
+        calls::add(app);
+        Ok(())
+    }
+}
