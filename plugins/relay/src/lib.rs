@@ -1,1 +1,16 @@
-//! To be written.
+//! The relay.
+
+mod cache;
+mod card;
+mod disk;
+mod drops;
+mod frames;
+mod head;
+mod life;
+mod limits;
+mod mailbox;
+mod packet;
+mod placement;
+mod seal;
+mod seen;
+mod tombstones;

@@ -1,0 +1,88 @@
+//! Every reason for which something is dropped or refused, each with a counter.
+
+use dunlin_engine::bevy_ecs::{self, prelude::Component};
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
+        /// Why a frame or packet led to nothing.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum DropReason {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl DropReason {
+            /// All of them, in the order of the counters.
+            pub const ALL: &[DropReason] = &[$(DropReason::$name),*];
+
+            /// As it stands in `relay.status`.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(DropReason::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A frame that is not what its type says.
+    Malformed = "malformed",
+    /// A frame, suite or hint of a later version.
+    Unsupported = "unsupported",
+    /// A deposit at a peer that carries nothing for others.
+    DoesNotCarry = "does not carry",
+    /// A deposit that expired, or comes from too far ahead.
+    Untimely = "untimely",
+    /// A deposit worth less than all that a full cache holds.
+    Full = "full",
+    /// A deposit beyond its prefix's share.
+    OverShare = "over share",
+    /// A kept packet that had to make room for another.
+    Evicted = "evicted",
+    /// A kept packet whose time was over.
+    Expired = "expired",
+    /// A claim whose signature does not hold on its link.
+    NotProved = "not proved",
+    /// A claim on a link that has shown too many false ones; it was not looked at.
+    TooManyClaims = "too many claims",
+    /// A subscription beyond the link's limit.
+    TooManyTags = "too many tags",
+    /// A receipt for a packet that is not here: honest, since all carriers hear of one delivery.
+    ReceiptUnknown = "receipt unknown",
+    /// A receipt whose secret is not the packet's.
+    ReceiptForged = "receipt forged",
+    /// An answer that nobody waits for: late, repeated, or made up.
+    AnswerUnasked = "answer unasked",
+    /// A carrier's word that a packet was delivered, without the secret behind it.
+    ProofForged = "proof forged",
+    /// A packet on one of our own tags that does not open, or holds no message.
+    NotForUs = "does not open",
+    /// A message that the application has had.
+    Repeated = "repeated",
+    /// A message that was left with its carriers, since the application has not confirmed those before it.
+    InboxFull = "inbox full",
+}
+
+/// A node's counters, one for each reason.
+#[derive(Component, Clone, Default)]
+pub struct Drops([u64; DropReason::ALL.len()]);
+
+impl Drops {
+    /// Adds one.
+    pub fn count(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn get(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// Those that happened at all.
+    pub fn counted(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        let all = DropReason::ALL.iter().copied().zip(self.0);
+        all.filter(|(_, count)| *count != 0)
+    }
+}

@@ -1,0 +1,570 @@
+//! The relay's frames, and nothing about what they lead to. PROTOCOL 2.3
+
+use crate::mailbox::Claim;
+use crate::packet::{DeleteSecret, Malformed, Packet, PacketId};
+use bytes::Bytes;
+
+/// REFUSED, which links carry for every layer above them.
+pub(crate) const REFUSED: u8 = 0x08;
+pub(crate) const DEPOSIT: u8 = 0x20;
+pub(crate) const DEPOSITED: u8 = 0x21;
+pub(crate) const FETCH: u8 = 0x22;
+pub(crate) const FETCHED: u8 = 0x23;
+pub(crate) const SUBSCRIBE: u8 = 0x24;
+pub(crate) const SUBSCRIBED: u8 = 0x25;
+pub(crate) const PUSHED: u8 = 0x26;
+pub(crate) const RECEIPT: u8 = 0x27;
+pub(crate) const ENDED: u8 = 0x28;
+pub(crate) const ASK: u8 = 0x29;
+pub(crate) const ANSWER: u8 = 0x2a;
+/// The last of the numbers that are the relay's, now or later.
+pub(crate) const LAST_RESERVED: u8 = 0x35;
+
+/// Why a carrier refuses. The numbers are the protocol's. PROTOCOL 2.3
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// A frame or suite of a later version.
+    Unsupported = 1,
+    /// Not what the frame's type says.
+    Malformed = 2,
+    /// The cache is full of packets that are worth more.
+    Full = 3,
+    /// Too much work is missing.
+    Work = 4,
+    /// The depositor's prefix has its share.
+    OverShare = 5,
+    /// Expired, or from too far ahead.
+    Untimely = 6,
+    /// The claim is not proved on this link.
+    NotProved = 7,
+    /// This peer carries nothing for others.
+    DoesNotCarry = 8,
+}
+
+impl Reason {
+    fn from_number(number: u8) -> Option<Self> {
+        use Reason::*;
+        [
+            Unsupported,
+            Malformed,
+            Full,
+            Work,
+            OverShare,
+            Untimely,
+            NotProved,
+            DoesNotCarry,
+        ]
+        .into_iter()
+        .find(|reason| *reason as u8 == number)
+    }
+}
+
+/// What became of a deposit. The numbers are the protocol's. PROTOCOL 2.3
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Kept from now on.
+    Stored = 1,
+    /// It was there already.
+    WasThere = 2,
+    /// Its recipient has had it.
+    WasEnded = 3,
+}
+
+/// What a carrier knows of a packet. PROTOCOL 2.3
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// Nothing.
+    Unknown,
+    /// It keeps it.
+    Kept,
+    /// It was ended by whoever showed this secret.
+    Ended(DeleteSecret),
+}
+
+/// One frame. `request` is the number by which whoever asks knows the answer.
+#[derive(Debug, Clone)]
+pub enum Frame {
+    /// Please keep this packet.
+    Deposit { request: u32, packet: Packet },
+    /// What became of it, and the work in bits that the next one would need.
+    Deposited {
+        request: u32,
+        outcome: Outcome,
+        price: u8,
+        id: PacketId,
+    },
+    /// What is there for this claim, after this id?
+    Fetch {
+        request: u32,
+        claim: Claim,
+        after: PacketId,
+    },
+    /// The next packet, if there is one, and how many more there are.
+    Fetched {
+        request: u32,
+        left: u16,
+        packet: Option<Packet>,
+    },
+    /// Send what is there and what comes, for as long as this link lives.
+    Subscribe { request: u32, claim: Claim },
+    /// It will be done.
+    Subscribed { request: u32 },
+    /// A packet for a subscriber.
+    Pushed { packet: Packet },
+    /// The recipient has it: end it.
+    Receipt {
+        request: u32,
+        id: PacketId,
+        secret: DeleteSecret,
+    },
+    /// It is ended, or was never here.
+    Ended { request: u32, id: PacketId },
+    /// What do you know of this packet?
+    Ask { request: u32, id: PacketId },
+    /// This.
+    Answer {
+        request: u32,
+        id: PacketId,
+        known: Known,
+    },
+    /// No.
+    Refused {
+        kind: u8,
+        reason: Reason,
+        price: u8,
+        request: u32,
+    },
+}
+
+/// Why a body is not the frame that its type says, and the request it named, if it came so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadFrame {
+    pub(crate) reason: Reason,
+    pub(crate) request: u32,
+}
+
+impl Frame {
+    /// The type and the body.
+    pub(crate) fn encode(&self) -> (u8, Bytes) {
+        let mut body = Vec::with_capacity(128);
+        let kind = match self {
+            Frame::Deposit { request, packet } => {
+                body.reserve_exact(packet.bytes().len());
+                body.extend(request.to_le_bytes());
+                body.push(0);
+                body.extend_from_slice(packet.bytes());
+                DEPOSIT
+            }
+            Frame::Deposited {
+                request,
+                outcome,
+                price,
+                id,
+            } => {
+                body.extend(request.to_le_bytes());
+                body.extend([*outcome as u8, *price]);
+                body.extend(id.0);
+                DEPOSITED
+            }
+            Frame::Fetch {
+                request,
+                claim,
+                after,
+            } => {
+                body.extend(request.to_le_bytes());
+                claim.encode(&mut body);
+                body.extend(after.0);
+                FETCH
+            }
+            Frame::Fetched {
+                request,
+                left,
+                packet,
+            } => {
+                body.extend(request.to_le_bytes());
+                body.extend(left.to_le_bytes());
+                if let Some(packet) = packet {
+                    body.extend_from_slice(packet.bytes());
+                }
+                FETCHED
+            }
+            Frame::Subscribe { request, claim } => {
+                body.extend(request.to_le_bytes());
+                claim.encode(&mut body);
+                SUBSCRIBE
+            }
+            Frame::Subscribed { request } => {
+                body.extend(request.to_le_bytes());
+                SUBSCRIBED
+            }
+            Frame::Pushed { packet } => return (PUSHED, packet.bytes().clone()),
+            Frame::Receipt {
+                request,
+                id,
+                secret,
+            } => {
+                body.extend(request.to_le_bytes());
+                body.extend(id.0);
+                body.extend(secret.as_bytes());
+                RECEIPT
+            }
+            Frame::Ended { request, id } => {
+                body.extend(request.to_le_bytes());
+                body.extend(id.0);
+                ENDED
+            }
+            Frame::Ask { request, id } => {
+                body.extend(request.to_le_bytes());
+                body.extend(id.0);
+                ASK
+            }
+            Frame::Answer { request, id, known } => {
+                body.extend(request.to_le_bytes());
+                body.extend(id.0);
+                match known {
+                    Known::Unknown => body.push(0),
+                    Known::Kept => body.push(1),
+                    Known::Ended(secret) => {
+                        body.push(3);
+                        body.extend(secret.as_bytes());
+                    }
+                }
+                ANSWER
+            }
+            Frame::Refused {
+                kind,
+                reason,
+                price,
+                request,
+            } => {
+                body.extend([*kind, *reason as u8, *price, 0]);
+                body.extend(request.to_le_bytes());
+                REFUSED
+            }
+        };
+        (kind, body.into())
+    }
+
+    /// Reads the body of a frame of a type. What stands after the fields is ignored, except after a packet,
+    /// whose class says how long it is.
+    // PROTOCOL 2.3
+    pub(crate) fn decode(kind: u8, body: &Bytes) -> Result<Self, BadFrame> {
+        let mut rest = Fields {
+            body,
+            at: 0,
+            request: 0,
+        };
+        let frame = match kind {
+            DEPOSIT => {
+                let request = rest.request()?;
+                if rest.byte()? != 0 {
+                    return Err(rest.bad(Reason::Unsupported)); // Hints of a later version.
+                }
+                Frame::Deposit {
+                    request,
+                    packet: rest.packet()?,
+                }
+            }
+            DEPOSITED => Frame::Deposited {
+                request: rest.request()?,
+                outcome: match rest.byte()? {
+                    1 => Outcome::Stored,
+                    2 => Outcome::WasThere,
+                    3 => Outcome::WasEnded,
+                    _ => return Err(rest.bad(Reason::Malformed)),
+                },
+                price: rest.byte()?,
+                id: rest.id()?,
+            },
+            FETCH => Frame::Fetch {
+                request: rest.request()?,
+                claim: rest.claim()?,
+                after: rest.id()?,
+            },
+            FETCHED => Frame::Fetched {
+                request: rest.request()?,
+                left: u16::from_le_bytes(rest.take()?),
+                packet: if rest.at == body.len() {
+                    None
+                } else {
+                    Some(rest.packet()?)
+                },
+            },
+            SUBSCRIBE => Frame::Subscribe {
+                request: rest.request()?,
+                claim: rest.claim()?,
+            },
+            SUBSCRIBED => Frame::Subscribed {
+                request: rest.request()?,
+            },
+            PUSHED => Frame::Pushed {
+                packet: rest.packet()?,
+            },
+            RECEIPT => Frame::Receipt {
+                request: rest.request()?,
+                id: rest.id()?,
+                secret: DeleteSecret::new(rest.take()?),
+            },
+            ENDED => Frame::Ended {
+                request: rest.request()?,
+                id: rest.id()?,
+            },
+            ASK => Frame::Ask {
+                request: rest.request()?,
+                id: rest.id()?,
+            },
+            ANSWER => Frame::Answer {
+                request: rest.request()?,
+                id: rest.id()?,
+                known: match rest.byte()? {
+                    0 => Known::Unknown,
+                    1 => Known::Kept,
+                    3 => Known::Ended(DeleteSecret::new(rest.take()?)),
+                    _ => return Err(rest.bad(Reason::Malformed)),
+                },
+            },
+            REFUSED => {
+                let [kind, reason, price, reserved] = rest.take()?;
+                let reason = Reason::from_number(reason).filter(|_| reserved == 0);
+                Frame::Refused {
+                    kind,
+                    reason: reason.ok_or_else(|| rest.bad(Reason::Malformed))?,
+                    price,
+                    request: rest.request()?,
+                }
+            }
+            _ => {
+                // Every frame with an answer begins with its request, so that a later one very likely does too.
+                let request = rest.request().unwrap_or(0);
+                return Err(BadFrame {
+                    reason: Reason::Unsupported,
+                    request,
+                });
+            }
+        };
+        Ok(frame)
+    }
+}
+
+struct Fields<'a> {
+    body: &'a Bytes,
+    at: usize,
+    request: u32,
+}
+
+impl Fields<'_> {
+    fn bad(&self, reason: Reason) -> BadFrame {
+        BadFrame {
+            reason,
+            request: self.request,
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], BadFrame> {
+        let field = self.body[self.at..].first_chunk().copied();
+        let field = field.ok_or_else(|| self.bad(Reason::Malformed))?;
+        self.at += N;
+        Ok(field)
+    }
+
+    fn byte(&mut self) -> Result<u8, BadFrame> {
+        self.take().map(|[byte]| byte)
+    }
+
+    fn request(&mut self) -> Result<u32, BadFrame> {
+        self.request = u32::from_le_bytes(self.take()?);
+        Ok(self.request)
+    }
+
+    fn id(&mut self) -> Result<PacketId, BadFrame> {
+        self.take().map(PacketId)
+    }
+
+    fn claim(&mut self) -> Result<Claim, BadFrame> {
+        let mut rest = &self.body[self.at..];
+        let claim = Claim::decode(&mut rest).ok_or_else(|| self.bad(Reason::Malformed))?;
+        self.at = self.body.len() - rest.len();
+        Ok(claim)
+    }
+
+    fn packet(&mut self) -> Result<Packet, BadFrame> {
+        // A slice of the datagram: nothing is copied until the packet is kept.
+        let packet = Packet::parse(self.body.slice(self.at..));
+        self.at = self.body.len();
+        packet.map_err(|malformed| {
+            self.bad(match malformed {
+                Malformed::Suite | Malformed::Version => Reason::Unsupported,
+                _ => Reason::Malformed,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Mailbox;
+    use crate::packet::tests::packet;
+    use crate::packet::{Class, Tag};
+    use proptest::prelude::*;
+
+    fn one_of_each() -> Vec<Frame> {
+        let packet = || packet(Class::Small, Tag([1; 16]), 20_000, 3);
+        let large = crate::packet::tests::packet(Class::Large, Tag([1; 16]), 20_000, 3);
+        let (request, id) = (0x0403_0201, PacketId([5; 16]));
+        let secret = || DeleteSecret::new([6; 16]);
+        let claim = Mailbox::from_seed(&[1; 32]).day_key(3).claim(&[2; 32]);
+        let reason = Reason::Full;
+        vec![
+            Frame::Deposit {
+                request,
+                packet: packet(),
+            },
+            Frame::Deposit {
+                request,
+                packet: large,
+            },
+            Frame::Deposited {
+                request,
+                outcome: Outcome::Stored,
+                price: 3,
+                id,
+            },
+            Frame::Deposited {
+                request,
+                outcome: Outcome::WasThere,
+                price: 0,
+                id,
+            },
+            Frame::Deposited {
+                request,
+                outcome: Outcome::WasEnded,
+                price: 0,
+                id,
+            },
+            Frame::Fetch {
+                request,
+                claim: claim.clone(),
+                after: id,
+            },
+            Frame::Fetch {
+                request,
+                claim: Claim::Once(Tag([8; 16])),
+                after: id,
+            },
+            Frame::Fetched {
+                request,
+                left: 515,
+                packet: Some(packet()),
+            },
+            Frame::Fetched {
+                request,
+                left: 0,
+                packet: None,
+            },
+            Frame::Subscribe { request, claim },
+            Frame::Subscribed { request },
+            Frame::Pushed { packet: packet() },
+            Frame::Receipt {
+                request,
+                id,
+                secret: secret(),
+            },
+            Frame::Ended { request, id },
+            Frame::Ask { request, id },
+            Frame::Answer {
+                request,
+                id,
+                known: Known::Unknown,
+            },
+            Frame::Answer {
+                request,
+                id,
+                known: Known::Kept,
+            },
+            Frame::Answer {
+                request,
+                id,
+                known: Known::Ended(secret()),
+            },
+            Frame::Refused {
+                kind: DEPOSIT,
+                reason,
+                price: 12,
+                request,
+            },
+        ]
+    }
+
+    // PROTOCOL 2.3
+    #[test]
+    fn every_frame_comes_back_from_its_bytes_and_from_no_fewer() {
+        for frame in one_of_each() {
+            let (kind, body) = frame.encode();
+            let again = Frame::decode(kind, &body).unwrap().encode();
+            assert_eq!(again, (kind, body.clone()), "{frame:?}");
+            for cut in 0..body.len() {
+                // FETCHED without its packet says that nothing is left.
+                if kind != FETCHED || cut != 6 {
+                    assert!(
+                        Frame::decode(kind, &body.slice(..cut)).is_err(),
+                        "{frame:?} {cut}"
+                    );
+                }
+            }
+        }
+    }
+
+    // PROTOCOL 2.3
+    #[test]
+    fn fields_that_a_later_version_adds_at_the_end_are_ignored() {
+        for frame in one_of_each() {
+            let (kind, body) = frame.encode();
+            if matches!(kind, DEPOSIT | FETCHED | PUSHED) {
+                continue; // They end in a packet, which has no end of its own to add to.
+            }
+            let longer: Bytes = [&body[..], &[0xee; 9]].concat().into();
+            assert_eq!(Frame::decode(kind, &longer).unwrap().encode().1, body);
+        }
+    }
+
+    // PROTOCOL 2.3
+    #[test]
+    fn numbers_of_later_versions_are_unsupported_and_keep_their_request() {
+        for kind in 0x2b..=0x3f {
+            let bad = Frame::decode(kind, &Bytes::from_static(&[1, 2, 3, 4, 5])).unwrap_err();
+            let reason = Reason::Unsupported;
+            assert_eq!(
+                bad,
+                BadFrame {
+                    reason,
+                    request: 0x0403_0201
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_packet_of_a_later_suite_is_unsupported_and_other_faults_are_malformed() {
+        let (kind, body) = one_of_each()[0].encode();
+        let refused = |at: usize, value: u8| {
+            let mut body = body.to_vec();
+            body[at] = value;
+            Frame::decode(kind, &body.into()).unwrap_err().reason
+        };
+        assert_eq!(refused(4, 1), Reason::Unsupported); // Hints.
+        assert_eq!(refused(5, 2), Reason::Unsupported); // Version.
+        assert_eq!(refused(6, 0x10), Reason::Unsupported); // Suite.
+        assert_eq!(refused(6, 0x05), Reason::Malformed); // Class.
+        assert_eq!(refused(7, 1), Reason::Malformed); // Flags.
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(kind: u8, body in proptest::collection::vec(any::<u8>(), 0..1_200)) {
+            let _ = Frame::decode(kind, &body.into());
+        }
+    }
+}

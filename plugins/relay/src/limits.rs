@@ -1,0 +1,98 @@
+//! Every bound of the relay, in one place. PROTOCOL 5 and the clauses named.
+
+use std::time::Duration;
+
+/// A small packet, in bytes. PROTOCOL 3.1
+pub const SMALL_PACKET_BYTES: usize = 320;
+/// A large packet, in bytes. PROTOCOL 3.1
+pub const LARGE_PACKET_BYTES: usize = 1_088;
+/// A packet's header, in bytes. PROTOCOL 3.1
+pub const HEADER_BYTES: usize = 48;
+/// What the two seals cost: two encapsulated keys, the sender's id, two tags. PROTOCOL 3.3
+pub const SEAL_BYTES: usize = 128;
+/// The head's fields before the name, in bytes. PROTOCOL 3.4
+pub const HEAD_FIELDS_BYTES: usize = 20;
+/// The longest text that one packet holds, in bytes of UTF-8. PROTOCOL 3.4
+pub const TEXT_BYTES_MAX: usize =
+    LARGE_PACKET_BYTES - HEADER_BYTES - SEAL_BYTES - HEAD_FIELDS_BYTES;
+const _: () = assert!(TEXT_BYTES_MAX == 892);
+const _: () = assert!(SMALL_PACKET_BYTES - HEADER_BYTES - SEAL_BYTES - HEAD_FIELDS_BYTES == 124);
+/// The longest file name, in bytes of UTF-8. PROTOCOL 3.4
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// The longest life that a sender may ask for, in hours. PROTOCOL 3.1
+pub const EXPIRY_HOURS_MAX: u16 = 336;
+
+/// What a carrier keeps for others unless its owner says otherwise, in bytes, index included. PROTOCOL 5
+pub const CACHE_BYTES: u64 = 16_000_000;
+/// What the index is charged for each packet, in bytes. PROTOCOL 5
+pub const INDEX_BYTES: u64 = 80;
+/// A depositing prefix holds at most one part in this many of a cache, so that one network that
+/// floods cannot push out everybody else's packets.
+pub const PREFIX_SHARE: u64 = 16;
+/// The part of a cache that is the owner's and its contacts'. Nothing is walled off yet: depositors
+/// come over anonymous links, so nobody is recognised.
+pub const OWNER_RESERVE_BYTES: u64 = CACHE_BYTES / 4;
+const _: () = assert!(CACHE_BYTES / PREFIX_SHARE * PREFIX_SHARE <= CACHE_BYTES);
+const _: () = assert!(OWNER_RESERVE_BYTES < CACHE_BYTES);
+/// Below this fullness, in percent, a carrier asks for no work.
+pub const FREE_PERCENT: u64 = 70;
+/// The work that a carrier with a full cache asks for, in bits; a guess: 4,096 hashes take a millisecond.
+pub const FULL_PRICE_BITS: u64 = 12;
+/// The work that a sender is ready to do for one packet, in bits: at most about 10 ms of one core.
+pub const WORK_BITS_MAX: u8 = 16;
+
+/// How long a carrier remembers that a packet was ended. PROTOCOL 4.3
+pub const TOMBSTONE_LIFE: Duration = Duration::from_hours(48);
+/// All tombstones together, in bytes. PROTOCOL 4.3
+pub const TOMBSTONES_BYTES: usize = 2_000_000;
+/// What one tombstone is charged: id, secret, time, and its place in two indexes.
+pub const TOMBSTONE_BYTES: usize = 96;
+
+/// Subscriptions of one link, so that a link cannot make a carrier match every deposit against a long list. PROTOCOL 5
+pub const LINK_TAGS_MAX: usize = 32;
+/// Claims with a wrong signature that are checked on one link: each costs a public-key operation, so the
+/// rest are refused unread.
+pub const LINK_BAD_CLAIMS_MAX: u8 = 16;
+/// `left` of FETCHED counts up to here, so that a fetch of a crowded tag costs bounded work. PROTOCOL 2.3
+pub const LEFT_MAX: usize = 256;
+
+/// Where a packet belongs: this many carriers. PROTOCOL 3.6
+pub const PLACES: usize = 8;
+/// The recipient asks this many carriers for each day's tag: twice where a packet belongs, as its
+/// neighbourhood may have changed since it was placed.
+pub const ASKED: usize = 16;
+/// How long a carrier must have been seen up. PROTOCOL 3.6
+pub const SEEN_UP: Duration = Duration::from_mins(20);
+/// Tags of this many days back may still hold mail: 14 days of life and 2 of wrong clocks. PROTOCOL 4.1
+pub const DAYS_BACK: u16 = 16;
+/// How long the recipient remembers what it has already had: one day longer than any tag is asked for.
+pub const SEEN_DAYS: u16 = DAYS_BACK + 1;
+/// Ids remembered at most, so that a flooded mailbox cannot fill the disk: 2.2 MB of it.
+pub const SEEN_MAX: usize = 100_000;
+
+/// Anonymous links to carriers at once. The rest of the errands wait for a free one.
+pub const ERRAND_LINKS_MAX: usize = 16;
+/// Of those, links kept for subscriptions.
+pub const KEPT_LINKS_MAX: usize = 8;
+/// Requests under way on one link at once, so that a long outbox leaves in a stream and not in a burst.
+pub const LINK_REQUESTS_MAX: usize = 32;
+/// The first repetition of a request without an answer: somewhat above a slow round trip.
+pub const RETRY_FIRST: Duration = Duration::from_millis(300);
+/// Repetitions double up to this.
+pub const RETRY_MAX: Duration = Duration::from_secs(2);
+/// After a dial that failed the carrier is left alone this long; doubling, up to `REDIAL_MAX`.
+pub const REDIAL_FIRST: Duration = Duration::from_secs(2);
+/// See [`REDIAL_FIRST`].
+pub const REDIAL_MAX: Duration = Duration::from_mins(1);
+/// A link without errands is hung up after this.
+pub const LINK_IDLE: Duration = Duration::from_secs(5);
+
+/// Own messages under way. More are refused: the application knows better which of them matter.
+pub const OUTBOX_MAX: usize = 1_000;
+/// Messages that wait for the application to confirm them; then fetching stops, and carriers keep the rest.
+pub const INBOX_MAX: usize = 1_000;
+/// Packets on our own tags that do not open: remembered so that they are opened once.
+pub const BROKEN_MAX: usize = 1_024;
+/// Receipts that wait for carriers to acknowledge them.
+pub const RECEIPTS_MAX: usize = 1_000;

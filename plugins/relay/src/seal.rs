@@ -1,0 +1,213 @@
+//! Sealing to a person: only the recipient opens it, and knows who sent it; a carrier learns neither. PROTOCOL 3.3
+
+use crate::head::{BadHead, Head};
+use crate::limits::{HEADER_BYTES, SEAL_BYTES};
+use crate::packet::{DeleteSecret, Header, MessageId, Packet, Tag};
+use dunlin_net::{Identity, PeerId};
+use hpke::aead::{AeadCtxR, AeadCtxS, ChaCha20Poly1305};
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
+use hpke::{setup_receiver, setup_sender_with_rng};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+type Suite = X25519HkdfSha256;
+type Sender = AeadCtxS<ChaCha20Poly1305, HkdfSha256, Suite>;
+type Receiver = AeadCtxR<ChaCha20Poly1305, HkdfSha256, Suite>;
+type PublicKey = <Suite as Kem>::PublicKey;
+type PrivateKey = <Suite as Kem>::PrivateKey;
+type EncappedKey = <Suite as Kem>::EncappedKey;
+
+/// Where and for how long a message is to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Envelope {
+    /// The tag of the recipient's mailbox on `day`.
+    pub tag: Tag,
+    /// The sender's day, in days since 1970-01-01.
+    pub day: u16,
+    /// Hours after that day's start, 1 to 336.
+    pub expiry_hours: u16,
+}
+
+/// A sealed message. The sender keeps no delete secret: whoever shows one must have opened the packet.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    /// What goes to the carriers.
+    pub packet: Packet,
+    /// By which sender and recipient name the message.
+    pub message: MessageId,
+}
+
+/// What the recipient finds.
+#[derive(Debug)]
+pub struct Opened {
+    /// Who sealed it: authenticated, though not provably to others.
+    pub from: PeerId,
+    /// By which sender and recipient name the message.
+    pub message: MessageId,
+    /// What ends the packet at its carriers.
+    pub secret: DeleteSecret,
+    /// The message.
+    pub head: Head,
+}
+
+/// Why a message was not sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The message.
+    #[error(transparent)]
+    Head(#[from] BadHead),
+    /// An expiry that no packet may have.
+    #[error("a message is kept for 1 to 336 hours after the start of its day, not {0}")]
+    Expiry(u16),
+    /// The recipient's key agrees on nothing.
+    #[error("the recipient's key cannot be used")]
+    Key,
+}
+
+/// Why a packet does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Sealed to another, or altered.
+    #[error("not sealed to us, or altered")]
+    Outer,
+    /// The sender's id is none.
+    #[error("the sender's id is not valid")]
+    SenderId,
+    /// Not sealed by whom it names.
+    #[error("not sealed by the sender that it names")]
+    Inner,
+    /// Its delete-hash is another's, so that it could not be ended.
+    #[error("the delete-hash is not that of the seal")]
+    DeleteHash,
+    /// Its content is no message.
+    #[error(transparent)]
+    Head(#[from] BadHead),
+}
+
+fn info(label: &[u8; 13], recipient: &PeerId) -> [u8; 45] {
+    let mut info = [0; 45];
+    info[..13].copy_from_slice(label);
+    info[13..].copy_from_slice(recipient.as_bytes());
+    info
+}
+
+fn public_key(id: &PeerId) -> Result<PublicKey, hpke::HpkeError> {
+    PublicKey::from_bytes(&id.agreement_key())
+}
+
+fn private_key(identity: &Identity) -> Result<PrivateKey, hpke::HpkeError> {
+    PrivateKey::from_bytes(identity.agreement_secret().as_slice())
+}
+
+/// Seals a message from `from` to `to`. Takes three scalar multiplications of the curve and two of its base.
+// PROTOCOL 3.3
+pub fn seal(
+    from: &Identity,
+    to: &PeerId,
+    envelope: Envelope,
+    head: &Head,
+    random: &mut impl CryptoRng,
+) -> Result<Sealed, SealError> {
+    let Envelope {
+        tag,
+        day,
+        expiry_hours,
+    } = envelope;
+    if !(1..=crate::limits::EXPIRY_HOURS_MAX).contains(&expiry_hours) {
+        return Err(SealError::Expiry(expiry_hours));
+    }
+    let (class, content) = head.encode()?;
+    let content = Zeroizing::new(content);
+    let packet = seal_content(from, to, random, &content, |delete_hash| Header {
+        class,
+        day,
+        expiry_hours,
+        tag,
+        delete_hash,
+    });
+    packet.map_err(|_| SealError::Key)
+}
+
+fn seal_content(
+    from: &Identity,
+    to: &PeerId,
+    random: &mut impl CryptoRng,
+    content: &[u8],
+    header: impl FnOnce([u8; 16]) -> Header,
+) -> Result<Sealed, hpke::HpkeError> {
+    let recipient = public_key(to)?;
+    let outer_info = info(b"dunlin 1 seal", to);
+    let base = OpModeS::Base;
+    let (enc, mut outer): (_, Sender) =
+        setup_sender_with_rng(&base, &recipient, &outer_info, random)?;
+    let mut secret = Zeroizing::new([0; 16]);
+    outer.export(b"delete", &mut *secret)?;
+    let mut message = MessageId([0; 16]);
+    outer.export(b"message", &mut message.0)?;
+    let header = header(DeleteSecret::new(*secret).hash()).encode();
+
+    let keys = (private_key(from)?, public_key(&from.id())?);
+    let inner_info = info(b"dunlin 1 auth", to);
+    let auth = OpModeS::Auth(keys);
+    let (inner_enc, mut inner): (_, Sender) =
+        setup_sender_with_rng(&auth, &recipient, &inner_info, random)?;
+    let mut inside = Zeroizing::new(from.id().as_bytes().to_vec());
+    inside.extend_from_slice(&inner_enc.to_bytes());
+    inside.extend(inner.seal(content, &header)?);
+
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + SEAL_BYTES + content.len());
+    bytes.extend(header);
+    bytes.extend_from_slice(&enc.to_bytes());
+    bytes.extend(outer.seal(&inside, &header)?);
+    match Packet::parse(bytes.into()) {
+        Ok(packet) => Ok(Sealed { packet, message }),
+        Err(_) => Err(hpke::HpkeError::SealError), // A content of the wrong length: `Head::encode` makes none.
+    }
+}
+
+/// Opens a packet that was sealed to `me`. Takes four scalar multiplications if it was, one if not.
+// PROTOCOL 3.3
+pub fn open(me: &Identity, packet: &Packet) -> Result<Opened, OpenError> {
+    let outer = |_| OpenError::Outer;
+    let inner = |_| OpenError::Inner;
+    let header = packet.sealed_header();
+    let secret_key = private_key(me).map_err(outer)?;
+    let (enc, sealed) = packet.body().split_at(32);
+    let enc = EncappedKey::from_bytes(enc).map_err(outer)?;
+    let outer_info = info(b"dunlin 1 seal", &me.id());
+    let mut context: Receiver =
+        setup_receiver(&OpModeR::Base, &secret_key, &enc, &outer_info).map_err(outer)?;
+    let inside = Zeroizing::new(context.open(sealed, &header).map_err(outer)?);
+
+    let (sender, rest) = inside.split_first_chunk().ok_or(OpenError::SenderId)?;
+    let from = PeerId::from_bytes(*sender).map_err(|_| OpenError::SenderId)?;
+    let (inner_enc, sealed) = rest.split_first_chunk::<32>().ok_or(OpenError::Inner)?;
+    let inner_enc = EncappedKey::from_bytes(inner_enc).map_err(inner)?;
+    let mode = OpModeR::Auth(public_key(&from).map_err(inner)?);
+    let inner_info = info(b"dunlin 1 auth", &me.id());
+    let mut auth: Receiver =
+        setup_receiver(&mode, &secret_key, &inner_enc, &inner_info).map_err(inner)?;
+    let content = Zeroizing::new(auth.open(sealed, &header).map_err(inner)?);
+
+    let mut secret = Zeroizing::new([0; 16]);
+    context.export(b"delete", &mut *secret).map_err(outer)?;
+    let mut message = MessageId([0; 16]);
+    context.export(b"message", &mut message.0).map_err(outer)?;
+    let secret = DeleteSecret::new(*secret);
+    if !secret.ends(&packet.delete_hash()) {
+        return Err(OpenError::DeleteHash);
+    }
+    let head = Head::decode(&content)?;
+    Ok(Opened {
+        from,
+        message,
+        secret,
+        head,
+    })
+}
+
+#[cfg(test)]
+#[path = "seal_tests.rs"]
+mod tests;
