@@ -1,6 +1,7 @@
 //! The workspace's own commands. Std only, so that nothing is downloaded to build them.
 
 mod ci;
+mod fuzz;
 mod gates;
 mod run;
 mod setup;
@@ -14,6 +15,9 @@ cargo xtask run [ARGS]     build dunlin and run `dunlin demo ARGS`
 cargo xtask test           examples, the outside crate, then every test and doc test
 cargo xtask gates          the rules that no compiler checks: clauses, drop reasons, layers, absences, words, versions
 cargo xtask ci             fmt, gates, clippy, docs, then all of `test`
+cargo xtask fuzz           list the fuzz targets
+cargo xtask fuzz TARGET [--seconds N]
+                           feed one decoder what libFuzzer makes up, for 60 seconds unless said
 cargo xtask help           this page
 
 Each command looks for the system programs that it needs and, on Debian and Ubuntu, installs the missing ones with
@@ -25,7 +29,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
-    // `run` passes its arguments on; on the others an argument is a mistake.
+    // `run` passes its arguments on and `fuzz` reads them; on the others an argument is a mistake.
     if !arguments.is_empty() && matches!(command.as_str(), "test" | "gates" | "ci") {
         eprintln!("cargo xtask {command} takes no arguments.\n\n{HELP}");
         return ExitCode::from(2);
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         "test" => ci::test(&root),
         "gates" => stages::run(&root, &[ci::GATES]),
         "ci" => ci::ci(&root),
+        "fuzz" => fuzz::fuzz(&root, &arguments),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

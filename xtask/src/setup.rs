@@ -21,6 +21,13 @@ pub(crate) const BUILD: &[Need] = &[Need {
     why: "links Rust programs",
 }];
 
+/// For `cargo xtask fuzz`: libFuzzer is C++.
+pub(crate) const FUZZ: &[Need] = &[Need {
+    program: "c++",
+    packages: &["g++"],
+    why: "builds libFuzzer",
+}];
+
 /// Makes sure that every program is there. The error says what to install by hand.
 pub(crate) fn ensure(needs: &[Need]) -> Result<(), String> {
     let path = std::env::var_os("PATH").unwrap_or_default();

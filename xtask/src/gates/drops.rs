@@ -12,8 +12,11 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         .iter()
         .filter(|file| !file.path.starts_with("xtask/"))
     {
-        for (line, variant) in variants(file) {
-            let name = format!("DropReason::{variant}");
+        let Some((start, enumeration)) = reasons(file) else {
+            continue;
+        };
+        for (line, variant) in variants(file, start) {
+            let name = format!("{enumeration}::{variant}");
             let folder = crate_folder(&file.path);
             // Two crates may each have such an enum, so a test of another crate does not count.
             let is_near = |path: &str| path.starts_with("tests/") || crate_folder(path) == folder;
@@ -30,16 +33,21 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The variants of this file's `enum DropReason`, with their lines; if the enum stands in a macro that also makes a list
-/// of them, those of the macro's use.
-fn variants(file: &Rust) -> Vec<(usize, String)> {
-    let Some(start) = file
-        .code
-        .iter()
-        .position(|line| has_word(line, "enum DropReason"))
-    else {
-        return Vec::new();
-    };
+/// Where this file declares its `enum DropReason` (or `enum UdpDrop`, and the like), and what it is called.
+fn reasons(file: &Rust) -> Option<(usize, &str)> {
+    file.code.iter().enumerate().find_map(|(i, line)| {
+        let name = line
+            .trim_start()
+            .trim_start_matches("pub ")
+            .strip_prefix("enum ")?;
+        let name = name.split(|c: char| !c.is_alphanumeric()).next()?;
+        (name == "DropReason" || name.ends_with("Drop")).then_some((i, name))
+    })
+}
+
+/// The variants of the enum declared at `start`, with their lines; if it stands in a macro that also makes a list of them,
+/// those of the macro's use.
+fn variants(file: &Rust, start: usize) -> Vec<(usize, String)> {
     let (variants, from_macro) = block(file, start);
     if !from_macro {
         return variants;
