@@ -64,24 +64,36 @@ impl Card {
         addresses: &[SocketAddr],
         name: Option<&str>,
     ) -> Result<Self, CardError> {
-        let mut bytes = vec![1, 0];
-        bytes.extend(owner.id().as_bytes());
-        bytes.extend(mailbox.to_bytes());
+        let mut fields = Vec::new();
         for address in addresses {
-            bytes.extend([ADDRESS, ADDRESS_BYTES as u8]);
-            bytes.extend(encode_address(*address));
+            fields.extend([ADDRESS, ADDRESS_BYTES as u8]);
+            fields.extend(encode_address(*address));
         }
         if let Some(name) = name {
             if name.len() > NAME_BYTES_MAX {
                 return Err(CardError::Field);
             }
-            bytes.extend([NAME, name.len() as u8]);
-            bytes.extend(name.as_bytes());
+            fields.extend([NAME, name.len() as u8]);
+            fields.extend(name.as_bytes());
         }
+        Self::signed(owner, mailbox, &fields)
+    }
+
+    /// A card with these fields, signed. They are checked as a stranger's are, so no card is made that nobody can read.
+    // PROTOCOL 4.4
+    pub(crate) fn signed(
+        owner: &Identity,
+        mailbox: &MailboxPublic,
+        fields: &[u8],
+    ) -> Result<Self, CardError> {
+        let mut bytes = vec![1, 0];
+        bytes.extend(owner.id().as_bytes());
+        bytes.extend(mailbox.to_bytes());
+        bytes.extend(fields);
         bytes.extend(owner.sign(&signed(&bytes)));
         let check = blake3::hash(&bytes);
         bytes.extend(&check.as_bytes()[..CHECK_BYTES]);
-        Self::decode(&bytes) // So no card is made that nobody can read.
+        Self::decode(&bytes)
     }
 
     /// The owner.

@@ -5,6 +5,8 @@ mod card;
 mod disk;
 mod drops;
 mod frames;
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 mod life;
 mod limits;

@@ -1,0 +1,83 @@
+//! Decoders of strangers' bytes as plain functions, for the fuzzers in `tests/fuzz`. Each panics where a decoder breaks its
+//! word: what it takes, it gives back.
+
+use crate::card::Card;
+use crate::frames::Frame;
+use crate::head::Head;
+use crate::mailbox::Mailbox;
+use crate::packet::Packet;
+use bytes::Bytes;
+use dunlin_net::Identity;
+
+/// A packet, as a carrier gets it.
+// PROTOCOL 3.1, 3.2
+pub fn packet(bytes: &[u8]) {
+    let Ok(packet) = Packet::parse(Bytes::copy_from_slice(bytes)) else {
+        return;
+    };
+    assert_eq!(packet.bytes()[..], *bytes);
+    assert_eq!(packet.bytes().len(), packet.class().packet_bytes());
+    assert_eq!(packet.sealed_header()[..8], bytes[..8]);
+    // The id does not depend on the nonce, and a stranger's nonce changes nothing else.
+    let other = packet.with_nonce([0xa5; 8]);
+    assert_eq!(Packet::parse(other.bytes().clone()), Ok(other.clone()));
+    assert_eq!(other.id(), packet.id());
+    assert_eq!(other.body(), packet.body());
+}
+
+/// A frame of the relay: its type, then its body.
+// PROTOCOL 2.3
+pub fn frame(bytes: &[u8]) {
+    let Some((kind, body)) = bytes.split_first() else {
+        return;
+    };
+    if let Ok(frame) = Frame::decode(*kind, &Bytes::copy_from_slice(body)) {
+        let (kind_again, body_again) = frame.encode();
+        assert_eq!(kind_again, *kind);
+        // Fields may have been added at the end; what is known of it stands first.
+        assert_eq!(body_again, body[..body_again.len()]);
+    }
+}
+
+/// The content of an opened packet.
+// PROTOCOL 3.4
+pub fn head(bytes: &[u8]) {
+    let Ok(head) = Head::decode(bytes) else {
+        return;
+    };
+    // Whoever sealed it may have put a short message into a large packet, so only the shorter of the two is compared.
+    if let Ok((class, content)) = head.encode() {
+        assert_eq!(content.len(), class.content_bytes());
+        let both = content.len().min(bytes.len());
+        assert_eq!(content[..both], bytes[..both]);
+        assert_eq!(Head::decode(&content), Ok(head));
+    }
+}
+
+/// A contact card as somebody pasted it.
+// PROTOCOL 4.4
+pub fn card_text(bytes: &[u8]) {
+    if let Ok(card) = String::from_utf8_lossy(bytes).parse::<Card>() {
+        assert_eq!(card.to_string().parse(), Ok(card));
+    }
+}
+
+/// The fields of a contact card whose owner signed whatever they are: neither sum nor signature keeps a stranger from that.
+// PROTOCOL 4.4
+pub fn card_fields(bytes: &[u8]) {
+    // Every other seed will do.
+    let Some(owner) = (0..=u8::MAX).find_map(|seed| Identity::from_seed(&[seed; 32]).ok()) else {
+        return;
+    };
+    let mailbox = Mailbox::from_seed(&[7; 32]);
+    if let Ok(card) = Card::signed(&owner, mailbox.public(), bytes) {
+        assert_eq!(card.id(), owner.id());
+        assert_eq!(card.mailbox(), mailbox.public());
+        assert_eq!(card.to_string().parse(), Ok(card.clone()));
+        // Whatever was taken can be said again by who reads it.
+        let again = Card::new(&owner, mailbox.public(), card.addresses(), card.name());
+        assert!(again.is_ok_and(
+            |again| again.addresses() == card.addresses() && again.name() == card.name()
+        ));
+    }
+}
