@@ -4,14 +4,13 @@ use crate::Io;
 use dunlin_engine::{App, Clock, StartError};
 use std::sync::Arc;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 /// Runs an app on the thread that calls [`run`](Inline::run), sockets and all.
 pub struct Inline;
 
 impl Inline {
-    /// Runs the app until a plugin or SIGINT or SIGTERM ends it; answers why it ended. `ready` is called once, when it has started.
+    /// Runs the app until a plugin ends it; answers why it ended. `ready` is called once, when it has started.
     ///
     /// # Errors
     /// What [`App::start`] says, or that the system gave no event loop.
@@ -31,10 +30,6 @@ impl Inline {
             let bell = Arc::new(Notify::new());
             let rung = bell.clone();
             app.inbox().on_ring(move || bell.notify_one());
-            let mut interrupt =
-                signal(SignalKind::interrupt()).map_err(|error| failed("no signals", error))?;
-            let mut terminate =
-                signal(SignalKind::terminate()).map_err(|error| failed("no signals", error))?;
             ready(&app);
             let why = loop {
                 let next = app.turn(clock.now());
@@ -53,8 +48,6 @@ impl Inline {
                 tokio::select! {
                     () = rung.notified() => {}
                     () = sleep => {}
-                    _ = interrupt.recv() => break "interrupted".to_owned(),
-                    _ = terminate.recv() => break "terminated".to_owned(),
                 }
             };
             app.shut_down(clock.now());

@@ -202,3 +202,17 @@ fn inline_runs_io_and_engine_on_one_thread_until_a_system_ends_it() {
         "same thread: true"
     );
 }
+
+#[test]
+fn the_interrupt_signal_ends_an_app_that_asked_for_it() {
+    let mut app = App::new();
+    app.add_plugins((IoPlugin, dunlin_io::SignalsPlugin));
+    let own = std::process::id().to_string();
+    let why = Inline::run(app, |_| {
+        let sent = std::process::Command::new("kill")
+            .args(["-INT", &own])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    });
+    assert_eq!(why.expect("it ran"), "interrupted");
+}

@@ -80,6 +80,12 @@ impl Threaded {
         &self.inbox
     }
 
+    /// Whether the app has ended, by itself or because somebody asked.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Asks the app to end and waits until it has. Gives it back, to look at.
     ///
     /// # Panics
