@@ -1,0 +1,392 @@
+//! What a node asks of carriers, over links that it makes for that alone and hangs up when there is nothing more to ask.
+//!
+//! Each errand ends in exactly one [`Done`]: an answer, or that the carrier could not be reached. Requests are repeated, since
+//! links may lose what they carry.
+
+use crate::frames::Frame;
+use crate::limits::{
+    ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST, REDIAL_MAX, RETRY_FIRST,
+    RETRY_MAX,
+};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId};
+use dunlin_engine::Time;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::PeerId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A dial that takes longer than this counts as hopeless for placement, though it goes on.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Repetitions of one request on a link that is up: a minute and a half. Whoever answers nothing so long is as good as away.
+const TRIES_MAX: u8 = 48;
+/// Links lost in a row, or dials failed, after which a carrier's errands end unreached.
+const FAILURES_MAX: u8 = 3;
+
+/// What is asked of one carrier.
+#[derive(Debug, Clone)]
+pub(crate) enum Task {
+    Deposit { message: MessageId, packet: Packet },
+    Ask { message: MessageId, id: PacketId },
+    Fetch { day: u16, after: PacketId },
+    Subscribe { day: u16 },
+    Receipt { id: PacketId, secret: DeleteSecret },
+}
+
+impl Task {
+    fn is_answered_by(&self, frame: &Frame) -> bool {
+        use crate::frames as f;
+        matches!(
+            (self, frame),
+            (
+                Task::Deposit { .. },
+                Frame::Deposited { .. }
+                    | Frame::Refused {
+                        kind: f::DEPOSIT,
+                        ..
+                    }
+            ) | (
+                Task::Ask { .. },
+                Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
+            ) | (
+                Task::Fetch { .. },
+                Frame::Fetched { .. } | Frame::Refused { kind: f::FETCH, .. }
+            ) | (
+                Task::Subscribe { .. },
+                Frame::Subscribed { .. }
+                    | Frame::Refused {
+                        kind: f::SUBSCRIBE,
+                        ..
+                    }
+            ) | (
+                Task::Receipt { .. },
+                Frame::Ended { .. }
+                    | Frame::Refused {
+                        kind: f::RECEIPT,
+                        ..
+                    }
+            )
+        )
+    }
+}
+
+/// How an errand ended: with this answer, or with none because the carrier cannot be reached.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) carrier: PeerId,
+    pub(crate) task: Task,
+    pub(crate) answer: Option<Frame>,
+}
+
+/// What is to be done about links now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Make a link, and say so with [`Errands::dialling`], or that it cannot be with [`Errands::unreachable`].
+    Dial(PeerId),
+    /// Send this request over this link.
+    Send { link: Entity, request: u32 },
+    /// This link is not needed any more, and already forgotten here.
+    HangUp(Entity),
+}
+
+struct Pending {
+    carrier: PeerId,
+    task: Task,
+    due: Time,
+    wait: Duration,
+    tries: u8,
+}
+
+enum State {
+    Down { until: Time },
+    Dialling { link: Entity, since: Time },
+    Up { link: Entity, busy: Time },
+}
+
+struct Carrier {
+    state: State,
+    failures: u8,
+    requests: BTreeSet<u32>,
+}
+
+/// A node's errands. Bounded by what makes them: the outbox, the fetcher and the receipts.
+#[derive(Component, Default)]
+pub struct Errands {
+    pending: BTreeMap<u32, Pending>,
+    carriers: BTreeMap<PeerId, Carrier>,
+    links: BTreeMap<Entity, PeerId>,
+    kept: BTreeSet<PeerId>,
+    done: Vec<Done>,
+    last_request: u32,
+}
+
+impl Errands {
+    /// Asks something of a carrier.
+    pub(crate) fn add(&mut self, carrier: PeerId, task: Task, now: Time) {
+        // Zero means "no request" in a REFUSED.
+        self.last_request = self.last_request.wrapping_add(1).max(1);
+        let request = self.last_request;
+        let state = State::Down { until: now };
+        let fresh = Carrier {
+            state,
+            failures: 0,
+            requests: BTreeSet::new(),
+        };
+        let at = self.carriers.entry(carrier).or_insert(fresh);
+        at.requests.insert(request);
+        let pending = Pending {
+            carrier,
+            task,
+            due: now,
+            wait: RETRY_FIRST,
+            tries: 0,
+        };
+        self.pending.insert(request, pending);
+    }
+
+    /// Links to these carriers stay up without errands.
+    pub(crate) fn keep(&mut self, carriers: BTreeSet<PeerId>) {
+        self.kept = carriers;
+    }
+
+    /// Forgets the errands that `pick` picks; they end without a [`Done`].
+    pub(crate) fn cancel(&mut self, pick: impl Fn(&Task) -> bool) {
+        let carriers = &mut self.carriers;
+        self.pending.retain(|request, pending| {
+            let keep = !pick(&pending.task);
+            if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
+                carrier.requests.remove(request);
+            }
+            keep
+        });
+    }
+
+    /// Whether a carrier is worth counting on: not one that was just dialled in vain, or is being dialled for long.
+    pub(crate) fn may_reach(&self, carrier: &PeerId, now: Time) -> bool {
+        match self.carriers.get(carrier) {
+            None => true,
+            Some(carrier) => match carrier.state {
+                State::Down { until } => carrier.failures == 0 || until <= now,
+                State::Dialling { since, .. } => now - since < PATIENCE,
+                State::Up { .. } => true,
+            },
+        }
+    }
+
+    /// The carrier at the other end of a link of ours.
+    pub(crate) fn carrier_of(&self, link: Entity) -> Option<PeerId> {
+        self.links.get(&link).copied()
+    }
+
+    /// What a request asks.
+    pub(crate) fn task(&self, request: u32) -> Option<&Task> {
+        self.pending.get(&request).map(|pending| &pending.task)
+    }
+
+    /// How many links there are, dials included.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// How many errands wait for an answer.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    pub(crate) fn dialling(&mut self, carrier: PeerId, link: Entity, now: Time) {
+        if let Some(at) = self.carriers.get_mut(&carrier) {
+            at.state = State::Dialling { link, since: now };
+            self.links.insert(link, carrier);
+        }
+    }
+
+    /// The link is up: all its errands are asked at once.
+    pub(crate) fn link_up(&mut self, link: Entity, now: Time) {
+        let Some(carrier) = self
+            .links
+            .get(&link)
+            .and_then(|id| self.carriers.get_mut(id))
+        else {
+            return;
+        };
+        carrier.state = State::Up { link, busy: now };
+        for request in &carrier.requests {
+            if let Some(pending) = self.pending.get_mut(request) {
+                (pending.due, pending.wait) = (now, RETRY_FIRST);
+            }
+        }
+    }
+
+    /// The link is down, or never came up. Says whose it was.
+    pub(crate) fn link_down(&mut self, link: Entity, now: Time) -> Option<PeerId> {
+        let id = self.links.remove(&link)?;
+        let carrier = self.carriers.get_mut(&id)?;
+        let was_up = matches!(carrier.state, State::Up { .. });
+        carrier.failures = carrier.failures.saturating_add(1);
+        if was_up && carrier.failures < FAILURES_MAX {
+            // The first loss is likely the link's, not the carrier's.
+            let until = if carrier.failures == 1 {
+                now
+            } else {
+                now + REDIAL_FIRST
+            };
+            carrier.state = State::Down { until };
+        } else {
+            self.unreachable(id, now);
+        }
+        Some(id)
+    }
+
+    /// The carrier cannot be reached: its errands end, and it is left alone for a while.
+    pub(crate) fn unreachable(&mut self, id: PeerId, now: Time) {
+        let Some(carrier) = self.carriers.get_mut(&id) else {
+            return;
+        };
+        carrier.failures = carrier.failures.max(1);
+        let wait = REDIAL_FIRST * (1 << u32::from(carrier.failures - 1).min(5));
+        carrier.state = State::Down {
+            until: now + wait.min(REDIAL_MAX),
+        };
+        for request in std::mem::take(&mut carrier.requests) {
+            if let Some(Pending { carrier, task, .. }) = self.pending.remove(&request) {
+                self.done.push(Done {
+                    carrier,
+                    task,
+                    answer: None,
+                });
+            }
+        }
+    }
+
+    /// An answer came in. `false` if nobody waits for it on this link.
+    #[must_use]
+    pub(crate) fn answer(&mut self, link: Entity, request: u32, frame: Frame, now: Time) -> bool {
+        let Some(id) = self.links.get(&link) else {
+            return false;
+        };
+        let asked =
+            |pending: &&Pending| pending.carrier == *id && pending.task.is_answered_by(&frame);
+        if self.pending.get(&request).filter(asked).is_none() {
+            return false;
+        }
+        if let Some(carrier) = self.carriers.get_mut(id) {
+            carrier.requests.remove(&request);
+            carrier.failures = 0;
+            if let State::Up { busy, .. } = &mut carrier.state {
+                *busy = now;
+            }
+        }
+        if let Some(Pending { carrier, task, .. }) = self.pending.remove(&request) {
+            self.done.push(Done {
+                carrier,
+                task,
+                answer: Some(frame),
+            });
+        }
+        true
+    }
+
+    /// Errands that ended since the last call, in the order in which they did.
+    pub(crate) fn take_done(&mut self) -> Vec<Done> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// What is due now.
+    pub(crate) fn poll(&mut self, now: Time) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut silent = Vec::new();
+        for (id, carrier) in &mut self.carriers {
+            let State::Up { link, busy } = &mut carrier.state else {
+                continue;
+            };
+            for request in carrier.requests.iter().take(LINK_REQUESTS_MAX) {
+                let Some(pending) = self.pending.get_mut(request) else {
+                    continue;
+                };
+                if pending.due > now {
+                    continue;
+                }
+                if pending.tries == TRIES_MAX {
+                    silent.push((*id, *link));
+                    break;
+                }
+                pending.due = now + pending.wait;
+                pending.wait = (pending.wait * 2).min(RETRY_MAX);
+                pending.tries += 1;
+                *busy = now;
+                actions.push(Action::Send {
+                    link: *link,
+                    request: *request,
+                });
+            }
+        }
+        for (id, link) in silent {
+            self.links.remove(&link);
+            self.unreachable(id, now);
+            actions.push(Action::HangUp(link));
+        }
+        let mut waiting: Vec<(u32, PeerId)> = self
+            .carriers
+            .iter()
+            .filter(|(_, carrier)| matches!(carrier.state, State::Down { until } if until <= now))
+            .filter_map(|(id, carrier)| Some((*carrier.requests.first()?, *id)))
+            .collect();
+        waiting.sort_unstable(); // Whose errand waits longest comes first.
+        let mut missing = (self.links.len() + waiting.len()).saturating_sub(ERRAND_LINKS_MAX);
+        for (id, carrier) in &mut self.carriers {
+            let State::Up { link, busy } = carrier.state else {
+                continue;
+            };
+            let idle = carrier.requests.is_empty() && !self.kept.contains(id);
+            if idle && (missing > 0 || now - busy >= LINK_IDLE) {
+                missing = missing.saturating_sub(1);
+                carrier.state = State::Down { until: now };
+                self.links.remove(&link);
+                actions.push(Action::HangUp(link));
+            }
+        }
+        let free = ERRAND_LINKS_MAX.saturating_sub(self.links.len());
+        actions.extend(
+            waiting
+                .into_iter()
+                .take(free)
+                .map(|(_, id)| Action::Dial(id)),
+        );
+        // Nothing to remember of who is idle and has not failed lately.
+        self.carriers.retain(|_, carrier| {
+            let State::Down { until } = carrier.state else {
+                return true;
+            };
+            !carrier.requests.is_empty() || carrier.failures > 0 && now < until + REDIAL_MAX
+        });
+        actions
+    }
+
+    /// When [`poll`](Self::poll) has something to do next, apart from what comes in.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        let free = self.links.len() < ERRAND_LINKS_MAX;
+        let due = |(id, carrier): (&PeerId, &Carrier)| match carrier.state {
+            State::Up { busy, .. } => {
+                let requests = carrier.requests.iter().take(LINK_REQUESTS_MAX);
+                let first = requests
+                    .filter_map(|request| Some(self.pending.get(request)?.due))
+                    .min();
+                first.or_else(|| (!self.kept.contains(id)).then_some(busy + LINK_IDLE))
+            }
+            State::Down { until } => (free && !carrier.requests.is_empty()).then_some(until),
+            State::Dialling { .. } => None,
+        };
+        self.carriers.iter().filter_map(due).min()
+    }
+}
+
+#[cfg(test)]
+#[path = "errands_tests.rs"]
+mod tests;

@@ -1,0 +1,177 @@
+//! Errands: every one ends, none is asked too often, and links are as many as they may be.
+
+use super::*;
+use crate::frames::{Known, Reason};
+use dunlin_net::Identity;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+fn peer(n: u64) -> PeerId {
+    Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id()
+}
+
+fn link(n: u32) -> Entity {
+    Entity::from_raw_u32(n).unwrap()
+}
+
+fn ask() -> Task {
+    Task::Ask {
+        message: MessageId([1; 16]),
+        id: PacketId([2; 16]),
+    }
+}
+
+fn answer(request: u32) -> Frame {
+    Frame::Answer {
+        request,
+        id: PacketId([2; 16]),
+        known: Known::Kept,
+    }
+}
+
+fn millis(n: u64) -> Time {
+    Time::ZERO + Duration::from_millis(n)
+}
+
+/// One errand at one carrier whose link is up.
+fn up() -> (Errands, Entity) {
+    let mut errands = Errands::default();
+    errands.add(peer(1), ask(), Time::ZERO);
+    assert_eq!(errands.poll(Time::ZERO), [Action::Dial(peer(1))]);
+    errands.dialling(peer(1), link(1), Time::ZERO);
+    assert_eq!(errands.poll(Time::ZERO), []);
+    errands.link_up(link(1), Time::ZERO);
+    (errands, link(1))
+}
+
+#[test]
+fn a_request_is_repeated_after_300_ms_doubling_to_two_seconds_until_it_is_answered() {
+    let (mut errands, link) = up();
+    let mut at = Vec::new();
+    for ms in 0..6_000 {
+        match &errands.poll(millis(ms))[..] {
+            [] => {}
+            [Action::Send { request: 1, .. }] => at.push(ms),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(at, [0, 300, 900, 2_100, 4_100]);
+    assert_eq!(errands.next_due(), Some(millis(6_100)));
+    assert!(errands.answer(link, 1, answer(1), millis(6_000)));
+    assert!(!errands.answer(link, 1, answer(1), millis(6_000)));
+    let done = errands.take_done();
+    assert_eq!(done.len(), 1);
+    assert!(done[0].answer.is_some() && done[0].carrier == peer(1));
+    // Then nothing is due until the link has been idle long enough.
+    assert_eq!(errands.next_due(), Some(millis(11_000)));
+    assert_eq!(errands.poll(millis(11_000)), [Action::HangUp(link)]);
+    assert_eq!((errands.next_due(), errands.links()), (None, 0));
+    assert!(errands.carriers.is_empty());
+}
+
+#[test]
+fn an_answer_of_another_kind_or_from_another_carrier_answers_nothing() {
+    let (mut errands, link_1) = up();
+    errands.add(peer(2), ask(), Time::ZERO);
+    errands.poll(Time::ZERO);
+    errands.dialling(peer(2), link(2), Time::ZERO);
+    errands.link_up(link(2), Time::ZERO);
+    assert!(!errands.answer(link(2), 1, answer(1), Time::ZERO));
+    assert!(!errands.answer(link(9), 1, answer(1), Time::ZERO));
+    assert!(!errands.answer(link_1, 1, Frame::Subscribed { request: 1 }, Time::ZERO));
+    let refused = |kind| Frame::Refused {
+        kind,
+        reason: Reason::Full,
+        price: 0,
+        request: 1,
+    };
+    assert!(!errands.answer(link_1, 1, refused(crate::frames::DEPOSIT), Time::ZERO));
+    assert!(errands.answer(link_1, 1, refused(crate::frames::ASK), Time::ZERO));
+}
+
+#[test]
+fn a_lost_link_is_dialled_again_and_a_failed_dial_ends_the_errands() {
+    let (mut errands, link_1) = up();
+    errands.poll(Time::ZERO);
+    errands.link_down(link_1, millis(10));
+    assert!(errands.take_done().is_empty());
+    assert_eq!(errands.poll(millis(10)), [Action::Dial(peer(1))]);
+    errands.dialling(peer(1), link(2), millis(10));
+    assert!(errands.may_reach(&peer(1), millis(5_009)));
+    assert!(!errands.may_reach(&peer(1), millis(5_010)));
+    errands.link_down(link(2), millis(6_000));
+    let done = errands.take_done();
+    assert!(done.len() == 1 && done[0].answer.is_none());
+    assert!(!errands.may_reach(&peer(1), millis(6_000)));
+    assert!(errands.may_reach(&peer(1), millis(10_000)));
+    assert!(errands.is_empty());
+}
+
+#[test]
+fn a_carrier_that_answers_nothing_is_given_up_though_its_link_stays_up() {
+    let (mut errands, link) = up();
+    let mut now = Time::ZERO;
+    let mut sent = 0;
+    let hung_up = loop {
+        let actions = errands.poll(now);
+        sent += actions
+            .iter()
+            .filter(|action| matches!(action, Action::Send { .. }))
+            .count();
+        if let Some(Action::HangUp(link)) = actions.first() {
+            break *link;
+        }
+        now = errands.next_due().unwrap();
+    };
+    assert_eq!((sent, hung_up), (usize::from(TRIES_MAX), link));
+    assert!(errands.take_done()[0].answer.is_none());
+}
+
+#[test]
+fn sixteen_links_at_once_and_whose_errand_waits_longest_comes_next() {
+    let mut errands = Errands::default();
+    for n in 0..20 {
+        errands.add(peer(n), ask(), Time::ZERO);
+    }
+    let dialled: Vec<Action> = (0..16).map(|n| Action::Dial(peer(n))).collect();
+    assert_eq!(errands.poll(Time::ZERO), dialled);
+    for n in 0..16 {
+        errands.dialling(peer(n), link(n as u32 + 1), Time::ZERO);
+        errands.link_up(link(n as u32 + 1), Time::ZERO);
+    }
+    errands.keep([peer(3)].into());
+    assert_eq!(errands.poll(Time::ZERO).len(), 16);
+    // The one that stays for its subscription makes no room, the one that is done does so at once.
+    for n in [3, 5] {
+        assert!(errands.answer(link(n + 1), n + 1, answer(n + 1), millis(1)));
+    }
+    assert_eq!(
+        errands.poll(millis(1)),
+        [Action::HangUp(link(6)), Action::Dial(peer(16))]
+    );
+}
+
+#[test]
+fn a_long_outbox_leaves_in_a_stream_and_not_in_a_burst() {
+    let (mut errands, link) = up();
+    for _ in 0..99 {
+        errands.add(peer(1), ask(), Time::ZERO);
+    }
+    let sent = errands.poll(Time::ZERO);
+    assert_eq!(sent.len(), LINK_REQUESTS_MAX);
+    assert!(errands.answer(link, 7, answer(7), millis(1)));
+    assert_eq!(
+        errands.poll(millis(1)),
+        [Action::Send { link, request: 33 }]
+    );
+}
+
+#[test]
+fn what_is_cancelled_is_not_asked_again() {
+    let (mut errands, link) = up();
+    errands.cancel(|task| matches!(task, Task::Ask { .. }));
+    assert!(errands.is_empty());
+    assert!(!errands.answer(link, 1, answer(1), Time::ZERO));
+    assert_eq!(errands.poll(millis(5_000)), [Action::HangUp(link)]);
+    assert!(errands.take_done().is_empty());
+}

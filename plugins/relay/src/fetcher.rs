@@ -1,0 +1,344 @@
+//! The recipient's rounds: which carriers are asked for which days, and when again.
+
+use crate::errands::Task;
+use crate::frames::Frame;
+use crate::limits::{ASKED, DAYS_BACK, KEPT_LINKS_MAX};
+use crate::mailbox::{DayKey, Mailbox};
+use crate::packet::{Packet, PacketId, Tag};
+use crate::placement::{Candidate, place};
+use dunlin_engine::Time;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::PeerId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Between two rounds at one carrier: this after one that brought something, doubling after each that did not.
+const ROUND_FIRST: Duration = Duration::from_secs(1);
+const ROUND_MAX: Duration = Duration::from_mins(1);
+
+/// The keys of the days that may hold mail, made once a day: each takes two scalar multiplications.
+#[derive(Component, Default)]
+pub struct DayKeys(BTreeMap<u16, DayKey>);
+
+impl DayKeys {
+    /// Days −16 to +1.
+    // PROTOCOL 4.1
+    pub(crate) fn refresh(&mut self, mailbox: &Mailbox, today: u16) {
+        let days = today.saturating_sub(DAYS_BACK)..=today.saturating_add(1);
+        self.0.retain(|day, _| days.contains(day));
+        for day in days {
+            self.0.entry(day).or_insert_with(|| mailbox.day_key(day));
+        }
+    }
+
+    pub(crate) fn get(&self, day: u16) -> Option<&DayKey> {
+        self.0.get(&day)
+    }
+
+    pub(crate) fn has(&self, tag: Tag) -> bool {
+        self.0.values().any(|key| key.tag() == tag)
+    }
+
+    fn tags(&self) -> Vec<(u16, Tag)> {
+        self.0.iter().map(|(day, key)| (*day, key.tag())).collect()
+    }
+}
+
+struct Round {
+    next: Time,
+    wait: Duration,
+    open: BTreeSet<u16>,
+    news: bool,
+    subscribed: BTreeSet<u16>,
+}
+
+/// A recipient's rounds. At most 16 carriers for each of 18 days.
+#[derive(Component, Default)]
+pub struct Fetcher {
+    tags: Vec<(u16, Tag)>,
+    candidates: Vec<Candidate>,
+    targets: BTreeMap<PeerId, Vec<u16>>,
+    rounds: BTreeMap<PeerId, Round>,
+    kept: BTreeSet<PeerId>,
+}
+
+impl Fetcher {
+    /// Takes in which days and carriers there are. Does nothing if neither changed.
+    pub(crate) fn look(&mut self, keys: &DayKeys, candidates: &[Candidate], today: u16) {
+        let tags = keys.tags();
+        if tags == self.tags && candidates == self.candidates {
+            return;
+        }
+        self.targets.clear();
+        for (day, tag) in &tags {
+            for candidate in place(*tag, candidates, ASKED) {
+                self.targets.entry(candidate.id).or_default().push(*day);
+            }
+        }
+        self.kept.clear();
+        if let Some((_, tag)) = tags.iter().find(|(day, _)| *day == today) {
+            let nearest = place(*tag, candidates, KEPT_LINKS_MAX);
+            self.kept
+                .extend(nearest.into_iter().map(|candidate| candidate.id));
+        }
+        let targets = &self.targets;
+        self.rounds
+            .retain(|carrier, _| targets.contains_key(carrier));
+        (self.tags, self.candidates) = (tags, candidates.to_vec());
+    }
+
+    /// Carriers whose links stay up for subscriptions: the 8 nearest to today's tag.
+    pub(crate) fn kept(&self) -> &BTreeSet<PeerId> {
+        &self.kept
+    }
+
+    /// What is to be asked of whom now.
+    pub(crate) fn poll(
+        &mut self,
+        now: Time,
+        may_reach: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Task)> {
+        let mut tasks = Vec::new();
+        for (carrier, days) in &self.targets {
+            let round = self.rounds.entry(*carrier).or_insert_with(|| Round {
+                next: now,
+                wait: ROUND_FIRST,
+                open: BTreeSet::new(),
+                news: false,
+                subscribed: BTreeSet::new(),
+            });
+            if round.next > now || !round.open.is_empty() {
+                continue;
+            }
+            if !may_reach(carrier) {
+                round.next = now + ROUND_FIRST;
+                continue;
+            }
+            if self.kept.contains(carrier) {
+                // Subscribed before fetched, so that nothing can arrive in between unseen.
+                for day in days {
+                    if round.subscribed.insert(*day) {
+                        tasks.push((*carrier, Task::Subscribe { day: *day }));
+                    }
+                }
+            }
+            for day in days {
+                round.open.insert(*day);
+                let after = PacketId([0; 16]);
+                tasks.push((*carrier, Task::Fetch { day: *day, after }));
+            }
+        }
+        tasks
+    }
+
+    /// When [`poll`](Self::poll) has something to do next.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        let idle = self.rounds.values().filter(|round| round.open.is_empty());
+        idle.map(|round| round.next).min()
+    }
+
+    /// What came of a FETCH: a packet, and the next thing to ask if there is more.
+    pub(crate) fn fetched(
+        &mut self,
+        carrier: PeerId,
+        day: u16,
+        answer: Option<Frame>,
+        now: Time,
+    ) -> (Option<Packet>, Option<Task>) {
+        let (packet, left) = match answer {
+            Some(Frame::Fetched { packet, left, .. }) => (packet, left),
+            _ => (None, 0),
+        };
+        if let Some(packet) = &packet
+            && left > 0
+        {
+            let after = packet.id();
+            return (Some(packet.clone()), Some(Task::Fetch { day, after }));
+        }
+        if let Some(round) = self.rounds.get_mut(&carrier) {
+            round.open.remove(&day);
+            if round.open.is_empty() {
+                round.wait = if round.news {
+                    ROUND_FIRST
+                } else {
+                    (round.wait * 2).min(ROUND_MAX)
+                };
+                round.news = false;
+                round.next = now + round.wait;
+            }
+        }
+        (packet, None)
+    }
+
+    /// The carrier brought something that was not known.
+    pub(crate) fn news(&mut self, carrier: PeerId) {
+        if let Some(round) = self.rounds.get_mut(&carrier) {
+            round.news = true;
+        }
+    }
+
+    /// A subscription was refused, or its carrier not reached.
+    pub(crate) fn not_subscribed(&mut self, carrier: PeerId, day: u16) {
+        if let Some(round) = self.rounds.get_mut(&carrier) {
+            round.subscribed.remove(&day);
+        }
+    }
+
+    /// A link is down, and its subscriptions with it.
+    pub(crate) fn link_lost(&mut self, carrier: PeerId, now: Time) {
+        if let Some(round) = self.rounds.get_mut(&carrier) {
+            round.subscribed.clear();
+            round.wait = ROUND_FIRST;
+            round.next = round.next.min(now + ROUND_FIRST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Class;
+    use dunlin_net::Identity;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    fn candidates(count: u64) -> Vec<Candidate> {
+        let candidate = |n| {
+            let id = Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id();
+            let address = format!("127.{n}.0.1:9000").parse().unwrap();
+            Candidate {
+                id,
+                position: id.position(),
+                address,
+                eligible: true,
+            }
+        };
+        (0..count).map(candidate).collect()
+    }
+
+    fn fetcher(carriers: u64) -> Fetcher {
+        let mut keys = DayKeys::default();
+        keys.refresh(&Mailbox::from_seed(&[1; 32]), 20_000);
+        let mut fetcher = Fetcher::default();
+        fetcher.look(&keys, &candidates(carriers), 20_000);
+        fetcher
+    }
+
+    fn empty() -> Option<Frame> {
+        Some(Frame::Fetched {
+            request: 1,
+            left: 0,
+            packet: None,
+        })
+    }
+
+    fn seconds(n: u64) -> Time {
+        Time::ZERO + Duration::from_secs(n)
+    }
+
+    // PROTOCOL 4.1
+    #[test]
+    fn the_recipient_asks_for_sixteen_days_back_today_and_tomorrow() {
+        let mut fetcher = fetcher(1);
+        let tasks = fetcher.poll(Time::ZERO, |_| true);
+        let days = |fetch: bool| -> Vec<u16> {
+            let day = |task: &Task| match task {
+                Task::Fetch { day, .. } if fetch => Some(*day),
+                Task::Subscribe { day } if !fetch => Some(*day),
+                _ => None,
+            };
+            tasks.iter().filter_map(|(_, task)| day(task)).collect()
+        };
+        assert_eq!(days(true), (19_984..=20_001).collect::<Vec<_>>());
+        assert_eq!(days(false), days(true));
+        assert!(matches!(tasks[0].1, Task::Subscribe { .. }));
+    }
+
+    #[test]
+    fn each_tag_is_asked_of_its_sixteen_nearest_and_eight_links_are_kept() {
+        let mut fetcher = fetcher(40);
+        let tasks = fetcher.poll(Time::ZERO, |_| true);
+        for day in 19_984..=20_001 {
+            let asked = tasks.iter().filter(
+                |(_, task)| matches!(task, Task::Fetch { day: theirs, .. } if *theirs == day),
+            );
+            assert_eq!(asked.count(), 16);
+        }
+        assert_eq!(fetcher.kept().len(), 8);
+    }
+
+    #[test]
+    fn rounds_without_news_come_less_often_and_news_brings_them_back() {
+        let mut fetcher = fetcher(1);
+        let carrier = candidates(1)[0].id;
+        let mut waits = Vec::new();
+        let mut now = Time::ZERO;
+        for round in 0..9 {
+            for (_, task) in fetcher.poll(now, |_| true) {
+                if let Task::Fetch { day, .. } = task {
+                    if round == 7 {
+                        fetcher.news(carrier);
+                    }
+                    assert!(fetcher.fetched(carrier, day, empty(), now).1.is_none());
+                }
+            }
+            let next = fetcher.next_due().unwrap();
+            waits.push((next - now).as_secs());
+            now = next;
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 1, 2]);
+    }
+
+    #[test]
+    fn a_page_leads_to_the_next_until_nothing_is_left() {
+        let mut fetcher = fetcher(1);
+        let carrier = candidates(1)[0].id;
+        fetcher.poll(Time::ZERO, |_| true);
+        let packet = crate::packet::tests::packet(Class::Small, Tag([1; 16]), 20_000, 1);
+        let page = |left| {
+            let packet = Some(packet.clone());
+            Some(Frame::Fetched {
+                request: 1,
+                left,
+                packet,
+            })
+        };
+        let (got, next) = fetcher.fetched(carrier, 20_000, page(3), Time::ZERO);
+        assert_eq!(got, Some(packet.clone()));
+        assert!(matches!(next, Some(Task::Fetch { day: 20_000, after }) if after == packet.id()));
+        let (got, next) = fetcher.fetched(carrier, 20_000, page(0), Time::ZERO);
+        assert!(got.is_some() && next.is_none());
+    }
+
+    #[test]
+    fn a_lost_link_is_subscribed_to_again() {
+        let mut fetcher = fetcher(1);
+        let carrier = candidates(1)[0].id;
+        for (_, task) in fetcher.poll(Time::ZERO, |_| true) {
+            if let Task::Fetch { day, .. } = task {
+                fetcher.fetched(carrier, day, empty(), Time::ZERO);
+            }
+        }
+        let subscriptions = |fetcher: &mut Fetcher, now| {
+            let tasks = fetcher.poll(now, |_| true);
+            tasks
+                .iter()
+                .filter(|(_, task)| matches!(task, Task::Subscribe { .. }))
+                .count()
+        };
+        assert_eq!(subscriptions(&mut fetcher, seconds(1)), 0);
+        fetcher.link_lost(carrier, seconds(1));
+        assert_eq!(subscriptions(&mut fetcher, seconds(2)), 18);
+    }
+
+    #[test]
+    fn a_carrier_out_of_reach_is_tried_again_and_holds_up_nobody() {
+        let mut fetcher = fetcher(2);
+        let away = candidates(1)[0].id;
+        let asked = fetcher.poll(Time::ZERO, |id| *id != away);
+        assert!(!asked.is_empty() && asked.iter().all(|(carrier, _)| *carrier != away));
+        assert_eq!(fetcher.next_due(), Some(seconds(1)));
+        let asked = fetcher.poll(seconds(1), |_| true);
+        assert!(asked.iter().all(|(carrier, _)| *carrier == away));
+    }
+}

@@ -1,0 +1,232 @@
+//! What was opened and waits for the application to have it durably.
+
+use crate::drops::DropReason;
+use crate::head::Head;
+use crate::limits::{BROKEN_MAX, INBOX_MAX};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
+use crate::seal;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::{Identity, PeerId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A message for us, until the application confirms it.
+#[derive(Debug)]
+pub struct Received {
+    pub(crate) message: MessageId,
+    pub(crate) from: PeerId,
+    pub(crate) tag: Tag,
+    pub(crate) head: Head,
+    pub(crate) secret: DeleteSecret,
+    pub(crate) carriers: BTreeSet<PeerId>,
+}
+
+impl Received {
+    /// By which its sender names it.
+    #[must_use]
+    pub fn message(&self) -> MessageId {
+        self.message
+    }
+
+    /// Who sealed it.
+    #[must_use]
+    pub fn from(&self) -> PeerId {
+        self.from
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// Messages that wait for the application: at most 1,000, since whoever has our card may send, and what we do not fetch
+/// waits with its carriers.
+#[derive(Component, Default)]
+pub struct Inbox {
+    waiting: BTreeMap<PacketId, Received>,
+    order: VecDeque<PacketId>,
+    broken: BTreeSet<PacketId>,
+    broken_order: VecDeque<PacketId>,
+}
+
+/// What became of a packet on one of our tags.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// A message that was not known.
+    New,
+    /// It waits for the application already.
+    Waiting,
+    /// Nothing came of it.
+    Dropped(DropReason),
+}
+
+impl Inbox {
+    /// Messages that wait to be confirmed, in the order in which they came.
+    pub fn waiting(&self) -> impl Iterator<Item = &Received> {
+        self.order.iter().filter_map(|id| self.waiting.get(id))
+    }
+
+    /// The same with the packets' ids.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (PacketId, &Received)> {
+        self.order
+            .iter()
+            .filter_map(|id| Some((*id, self.waiting.get(id)?)))
+    }
+
+    /// A packet on one of our tags, from a carrier or from our own cache.
+    pub(crate) fn arrive(
+        &mut self,
+        me: &Identity,
+        packet: &Packet,
+        from: Option<PeerId>,
+    ) -> Arrival {
+        let id = packet.id();
+        if let Some(received) = self.waiting.get_mut(&id) {
+            received.carriers.extend(from);
+            return Arrival::Waiting;
+        }
+        if self.broken.contains(&id) {
+            return Arrival::Dropped(DropReason::NotForUs);
+        }
+        if self.waiting.len() >= INBOX_MAX {
+            return Arrival::Dropped(DropReason::InboxFull);
+        }
+        let Ok(opened) = seal::open(me, packet) else {
+            self.remember_broken(id);
+            return Arrival::Dropped(DropReason::NotForUs);
+        };
+        let received = Received {
+            message: opened.message,
+            from: opened.from,
+            tag: packet.tag(),
+            head: opened.head,
+            secret: opened.secret,
+            carriers: from.into_iter().collect(),
+        };
+        self.waiting.insert(id, received);
+        self.order.push_back(id);
+        Arrival::New
+    }
+
+    /// The packet that a waiting message came in.
+    pub(crate) fn find(&self, message: MessageId) -> Option<PacketId> {
+        let found = self
+            .waiting
+            .iter()
+            .find(|(_, received)| received.message == message);
+        found.map(|(id, _)| *id)
+    }
+
+    /// The application has the message: it leaves.
+    pub(crate) fn take(&mut self, id: PacketId) -> Option<Received> {
+        self.order.retain(|theirs| *theirs != id);
+        self.waiting.remove(&id)
+    }
+
+    fn remember_broken(&mut self, id: PacketId) {
+        if self.broken.insert(id) {
+            self.broken_order.push_back(id);
+        }
+        if self.broken_order.len() > BROKEN_MAX
+            && let Some(oldest) = self.broken_order.pop_front()
+        {
+            self.broken.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::head::Kind;
+    use crate::packet::Class;
+    use crate::seal::{Envelope, seal};
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    fn identity(n: u64) -> Identity {
+        Identity::generate(&mut ChaCha20Rng::seed_from_u64(n))
+    }
+
+    fn sealed(n: u64) -> Packet {
+        let head = Head {
+            kind: Kind::Text,
+            sent_at_ms: n,
+            message: b"Tea?".to_vec(),
+        };
+        let envelope = Envelope {
+            tag: Tag([1; 16]),
+            day: 20_000,
+            expiry_hours: 336,
+        };
+        let random = &mut ChaCha20Rng::seed_from_u64(n);
+        seal(&identity(1), &identity(2).id(), envelope, &head, random)
+            .unwrap()
+            .packet
+    }
+
+    #[test]
+    fn a_message_that_many_carriers_bring_waits_once() {
+        let me = identity(2);
+        let mut inbox = Inbox::default();
+        let packet = sealed(5);
+        assert_eq!(
+            inbox.arrive(&me, &packet, Some(identity(3).id())),
+            Arrival::New
+        );
+        assert_eq!(
+            inbox.arrive(&me, &packet, Some(identity(4).id())),
+            Arrival::Waiting
+        );
+        assert_eq!(inbox.arrive(&me, &packet, None), Arrival::Waiting);
+        let message = inbox.waiting().next().unwrap().message();
+        let id = inbox.find(message).unwrap();
+        assert_eq!(
+            (id, inbox.take(id).unwrap().carriers.len()),
+            (packet.id(), 2)
+        );
+        assert_eq!(inbox.waiting().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_open_is_looked_at_once() {
+        let me = identity(2);
+        let mut inbox = Inbox::default();
+        let dropped = Arrival::Dropped(DropReason::NotForUs);
+        for n in 0..BROKEN_MAX + 20 {
+            let mut tag = [0; 16];
+            tag[..8].copy_from_slice(&(n as u64).to_le_bytes());
+            let packet = crate::packet::tests::packet(Class::Small, Tag(tag), 20_000, 1);
+            assert_eq!(inbox.arrive(&me, &packet, None), dropped);
+            assert_eq!(inbox.arrive(&me, &packet, None), dropped);
+        }
+        assert_eq!(
+            (inbox.broken.len(), inbox.broken_order.len()),
+            (BROKEN_MAX, BROKEN_MAX)
+        );
+    }
+
+    #[test]
+    fn beyond_a_thousand_messages_wait_with_their_carriers() {
+        let me = identity(2);
+        let mut inbox = Inbox::default();
+        let one = sealed(0);
+        for n in 0..INBOX_MAX as u128 {
+            let opened = seal::open(&me, &one).unwrap();
+            let received = Received {
+                message: opened.message,
+                from: opened.from,
+                tag: one.tag(),
+                head: opened.head,
+                secret: opened.secret,
+                carriers: BTreeSet::new(),
+            };
+            inbox.waiting.insert(PacketId(n.to_be_bytes()), received);
+        }
+        let full = Arrival::Dropped(DropReason::InboxFull);
+        assert_eq!(inbox.arrive(&me, &sealed(7), None), full);
+        inbox.take(PacketId([0; 16]));
+        assert_eq!(inbox.arrive(&me, &sealed(7), None), Arrival::New);
+    }
+}

@@ -1,0 +1,215 @@
+//! Own messages on disk, one file each, whole or not at all.
+
+use crate::disk;
+use crate::life;
+use crate::outbox::{End, Outbox, OwnMessage};
+use crate::packet::{DeleteSecret, MessageId, Packet};
+use bytes::Bytes;
+use dunlin_engine::Time;
+use dunlin_net::{ADDRESS_BYTES, PeerId, decode_address, encode_address};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 16] = b"dunlin message 1";
+const CHECK_BYTES: usize = 16;
+const EXTENSION: &str = "message";
+/// Ended messages are forgotten so long after they expired.
+const KEPT_MS: u64 = 7 * 86_400_000;
+
+fn path(dir: &Path, id: MessageId) -> PathBuf {
+    dir.join(format!("{id}.{EXTENSION}"))
+}
+
+/// Writes a message in place of what was there of it. It is on disk when this returns.
+pub(crate) fn save(dir: &Path, id: MessageId, message: &OwnMessage) -> io::Result<()> {
+    disk::replace(&path(dir, id), &encode(id, message))
+}
+
+/// Removes a message's file, if there is one.
+pub(crate) fn remove(dir: &Path, id: MessageId) -> io::Result<()> {
+    match fs::remove_file(path(dir, id)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Reads all messages of a folder, which it makes if there is none. A file that is not whole is left where it is, and named.
+pub(crate) fn load(
+    dir: &Path,
+    outbox: &mut Outbox,
+    now: Time,
+    unix_ms: u64,
+) -> io::Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir)?;
+    let mut damaged = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != EXTENSION)
+        {
+            continue;
+        }
+        let Some((id, message)) = decode(fs::read(&path)?, now) else {
+            damaged.push(path);
+            continue;
+        };
+        let expiry = life::expiry_ms(message.packet.day(), message.packet.expiry_hours());
+        if message.end.is_some() && unix_ms > expiry + KEPT_MS {
+            remove(dir, id)?;
+        } else if let Some(oldest) = outbox.add(id, message) {
+            remove(dir, oldest)?;
+        }
+    }
+    damaged.sort(); // A folder is read in any order.
+    Ok(damaged)
+}
+
+fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(id.0);
+    bytes.extend(message.to.as_bytes());
+    bytes.extend(message.created_ms.to_le_bytes());
+    match &message.end {
+        None => bytes.push(0),
+        Some(End::Delivered(secret)) => {
+            bytes.push(1);
+            bytes.extend(secret.as_bytes());
+        }
+        Some(End::Expired) => bytes.push(2),
+    }
+    bytes.extend((message.stored.len() as u16).to_le_bytes()); // The book has at most 1,536 peers.
+    for (carrier, address) in &message.stored {
+        bytes.extend(carrier.as_bytes());
+        bytes.extend(encode_address(*address));
+    }
+    bytes.extend_from_slice(message.packet.bytes());
+    let check = blake3::hash(&bytes);
+    bytes.extend(&check.as_bytes()[..CHECK_BYTES]);
+    bytes
+}
+
+fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage)> {
+    let (body, check) = bytes.split_last_chunk::<CHECK_BYTES>()?;
+    if blake3::hash(body).as_bytes()[..CHECK_BYTES] != *check {
+        return None;
+    }
+    let rest = body.strip_prefix(MAGIC)?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let (to, rest) = rest.split_first_chunk()?;
+    let (created_ms, rest) = rest.split_first_chunk()?;
+    let (end, mut rest) = rest.split_first()?;
+    let end = match end {
+        0 => None,
+        1 => {
+            let (secret, after) = rest.split_first_chunk()?;
+            rest = after;
+            Some(End::Delivered(DeleteSecret::new(*secret)))
+        }
+        2 => Some(End::Expired),
+        _ => return None,
+    };
+    let (count, mut rest) = rest.split_first_chunk()?;
+    let mut stored = Vec::new();
+    for _ in 0..u16::from_le_bytes(*count) {
+        let (carrier, after) = rest.split_first_chunk()?;
+        let (address, after) = after.split_first_chunk::<ADDRESS_BYTES>()?;
+        stored.push((PeerId::from_bytes(*carrier).ok()?, decode_address(address)?));
+        rest = after;
+    }
+    let packet = Packet::parse(Bytes::copy_from_slice(rest)).ok()?;
+    let to = PeerId::from_bytes(*to).ok()?;
+    let mut message = OwnMessage::new(to, packet, u64::from_le_bytes(*created_ms), now);
+    message.end = end;
+    message.stored.extend(stored);
+    Some((MessageId(*id), message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::State;
+    use crate::packet::{Class, Tag};
+    use dunlin_net::Identity;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    const ID: MessageId = MessageId([9; 16]);
+    const NOON: u64 = 20_000 * 86_400_000 + 43_200_000;
+
+    fn message(end: Option<End>) -> OwnMessage {
+        let packet = crate::packet::tests::packet(Class::Large, Tag([3; 16]), 20_000, 7);
+        let peer = |n| Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id();
+        let mut message = OwnMessage::new(peer(0), packet, NOON, Time::ZERO);
+        message.end = end;
+        let address = "127.0.0.1:9000".parse().unwrap();
+        message
+            .stored
+            .extend([(peer(1), address), (peer(2), address)]);
+        message
+    }
+
+    #[test]
+    fn a_message_is_there_after_a_restart_with_all_that_is_known_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = DeleteSecret::new([7; 16]);
+        for (end, state) in [
+            (None, State::Stored(2)),
+            (Some(End::Delivered(secret)), State::Delivered),
+            (Some(End::Expired), State::Expired),
+        ] {
+            let message = message(end);
+            save(dir.path(), ID, &message).unwrap();
+            let mut outbox = Outbox::default();
+            assert!(
+                load(dir.path(), &mut outbox, Time::ZERO, NOON)
+                    .unwrap()
+                    .is_empty()
+            );
+            let again = outbox.get(ID).unwrap();
+            assert_eq!(again.state(), state);
+            assert_eq!((again.to, again.created_ms), (message.to, NOON));
+            assert_eq!(again.packet, message.packet);
+            assert_eq!(again.stored, message.stored);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_is_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        save(dir.path(), ID, &message(None)).unwrap();
+        let path = path(dir.path(), ID);
+        let whole = fs::read(&path).unwrap();
+        for cut in [0, 15, 100, whole.len() - 1] {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let damaged = load(dir.path(), &mut Outbox::default(), Time::ZERO, NOON).unwrap();
+            assert_eq!(damaged, [path.clone()]);
+        }
+        for bit in (0..whole.len() * 8).step_by(97) {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(bytes, Time::ZERO).is_none(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        save(dir.path(), ID, &message(Some(End::Expired))).unwrap();
+        let mut outbox = Outbox::default();
+        let long_after = NOON + 22 * 86_400_000;
+        load(dir.path(), &mut outbox, Time::ZERO, long_after).unwrap();
+        assert!(outbox.get(ID).is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        let error = save(&gone, ID, &message(None)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

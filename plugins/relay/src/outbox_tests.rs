@@ -1,0 +1,261 @@
+//! The outbox against carriers that store, refuse, forget, lie and vanish.
+
+use super::*;
+use crate::frames::{DEPOSIT, Reason};
+use crate::packet::{Class, Tag};
+use dunlin_net::Identity;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+const DAY: u16 = 20_000;
+const NOON: u64 = 20_000 * 86_400_000 + 43_200_000;
+const ID: MessageId = MessageId([9; 16]);
+
+fn candidates(count: u64) -> Vec<Candidate> {
+    let candidate = |n| {
+        let id = Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id();
+        let address = format!("127.{n}.0.1:9000").parse().unwrap();
+        Candidate {
+            id,
+            position: id.position(),
+            address,
+            eligible: true,
+        }
+    };
+    (0..count).map(candidate).collect()
+}
+
+fn outbox() -> (Outbox, Packet) {
+    // The secret behind its delete-hash is sixteen sevens.
+    let packet = crate::packet::tests::packet(Class::Small, Tag([3; 16]), DAY, 7);
+    let to = candidates(1)[0].id;
+    let mut outbox = Outbox::default();
+    outbox.add(ID, OwnMessage::new(to, packet.clone(), NOON, Time::ZERO));
+    (outbox, packet)
+}
+
+fn seconds(n: u64) -> Time {
+    Time::ZERO + Duration::from_secs(n)
+}
+
+fn state(outbox: &Outbox) -> State {
+    outbox.get(ID).unwrap().state()
+}
+
+fn stored(packet: &Packet) -> Option<Frame> {
+    let outcome = Outcome::Stored;
+    Some(Frame::Deposited {
+        request: 1,
+        outcome,
+        price: 0,
+        id: packet.id(),
+    })
+}
+
+fn answer(packet: &Packet, known: Known) -> Option<Frame> {
+    Some(Frame::Answer {
+        request: 1,
+        id: packet.id(),
+        known,
+    })
+}
+
+fn address() -> Option<SocketAddr> {
+    Some("127.0.0.1:9000".parse().unwrap())
+}
+
+/// Polls, and lets every carrier that is asked to store do so. Gives back who was asked what else.
+fn store_all(outbox: &mut Outbox, packet: &Packet, all: &[Candidate], now: Time) -> Vec<PeerId> {
+    let mut deposited = Vec::new();
+    for (carrier, task) in outbox.poll(now, NOON, all, |_| true) {
+        if matches!(task, Task::Deposit { .. }) {
+            outbox.deposited(ID, carrier, address(), stored(packet), now);
+            deposited.push(carrier);
+        }
+    }
+    deposited
+}
+
+#[test]
+fn a_message_goes_through_its_five_states() {
+    let (mut outbox, packet) = outbox();
+    assert_eq!(state(&outbox), State::Queued);
+    assert!(outbox.poll(Time::ZERO, NOON, &[], |_| true).is_empty());
+    let all = candidates(12);
+    let tasks = outbox.poll(seconds(2), NOON, &all, |_| true);
+    assert_eq!(tasks.len(), 8);
+    outbox.left(ID);
+    assert_eq!(state(&outbox), State::Sent);
+    for (n, (carrier, _)) in tasks.into_iter().enumerate() {
+        outbox.deposited(ID, carrier, address(), stored(&packet), seconds(3));
+        assert_eq!(state(&outbox), State::Stored(n + 1));
+    }
+    let asked = outbox.poll(seconds(4), NOON, &all, |_| true);
+    assert!(
+        asked.len() == 8
+            && asked
+                .iter()
+                .all(|(_, task)| matches!(task, Task::Ask { .. }))
+    );
+    let secret = DeleteSecret::new([7; 16]);
+    let word = outbox.answered(
+        ID,
+        asked[0].0,
+        answer(&packet, Known::Ended(secret)),
+        seconds(4),
+    );
+    assert_eq!((word, state(&outbox)), (Word::Good, State::Delivered));
+    let proof = outbox.get(ID).unwrap().proof().unwrap();
+    assert!(proof.ends(&packet.delete_hash()));
+    assert_eq!(outbox.next_due(), None);
+}
+
+#[test]
+fn a_message_that_nobody_fetched_expires_by_its_own_date() {
+    let (mut outbox, _) = outbox();
+    let expiry = life::expiry_ms(DAY, 336);
+    outbox.poll(seconds(1), expiry - 1, &[], |_| true);
+    assert_eq!(state(&outbox), State::Queued);
+    outbox.poll(seconds(9), expiry, &[], |_| true);
+    assert_eq!(state(&outbox), State::Expired);
+}
+
+#[test]
+fn carriers_that_vanish_are_replaced_by_the_next_nearest() {
+    let (mut outbox, packet) = outbox();
+    let all = candidates(12);
+    let first = store_all(&mut outbox, &packet, &all, seconds(0));
+    assert_eq!(first.len(), 8);
+    let gone = &first[..3];
+    // A look at what is placed comes half a minute later, and finds three out of reach.
+    let tasks = outbox.poll(seconds(31), NOON, &all, |id| !gone.contains(id));
+    let new: Vec<PeerId> = tasks
+        .iter()
+        .filter(|(_, task)| matches!(task, Task::Deposit { .. }))
+        .map(|(carrier, _)| *carrier)
+        .collect();
+    assert_eq!(new.len(), 3);
+    assert!(new.iter().all(|carrier| !first.contains(carrier)));
+    // Three questions that did not reach them, and their copies no longer count.
+    for n in 0..3 {
+        assert_eq!(state(&outbox), State::Stored(8));
+        for carrier in gone {
+            outbox.answered(ID, *carrier, None, seconds(40 + n));
+        }
+    }
+    assert_eq!(state(&outbox), State::Stored(5));
+}
+
+#[test]
+fn a_carrier_that_forgot_the_packet_gets_it_again() {
+    let (mut outbox, packet) = outbox();
+    let all = candidates(8);
+    let first = store_all(&mut outbox, &packet, &all, seconds(0));
+    outbox.answered(ID, first[2], answer(&packet, Known::Unknown), seconds(3));
+    assert_eq!(state(&outbox), State::Stored(7));
+    assert_eq!(
+        store_all(&mut outbox, &packet, &all, seconds(3)),
+        [first[2]]
+    );
+    assert_eq!(state(&outbox), State::Stored(8));
+}
+
+#[test]
+fn delivered_is_not_taken_on_a_carriers_word() {
+    let (mut outbox, packet) = outbox();
+    let all = candidates(8);
+    let first = store_all(&mut outbox, &packet, &all, seconds(0));
+    let forged = Known::Ended(DeleteSecret::new([8; 16]));
+    let word = outbox.answered(ID, first[0], answer(&packet, forged), seconds(1));
+    assert_eq!((word, state(&outbox)), (Word::Forged, State::Stored(7)));
+    // Nor from an answer that speaks of another packet.
+    let secret = DeleteSecret::new([7; 16]);
+    let other = Frame::Answer {
+        request: 1,
+        id: PacketId([1; 16]),
+        known: Known::Ended(secret),
+    };
+    outbox.answered(ID, first[1], Some(other), seconds(1));
+    assert_eq!(state(&outbox), State::Stored(7));
+    // To a carrier that says it was ended, the question is put what it knows.
+    let ended = Frame::Deposited {
+        request: 1,
+        outcome: Outcome::WasEnded,
+        price: 0,
+        id: packet.id(),
+    };
+    let task = outbox.deposited(ID, first[0], address(), Some(ended), seconds(2));
+    assert!(matches!(task, Some(Task::Ask { .. })));
+}
+
+#[test]
+fn a_full_carrier_is_paid_in_work_or_passed_over() {
+    let (mut outbox, packet) = outbox();
+    let all = candidates(9);
+    let tasks = outbox.poll(seconds(0), NOON, &all, |_| true);
+    let refused = |price| {
+        let reason = Reason::Full;
+        Some(Frame::Refused {
+            kind: DEPOSIT,
+            reason,
+            price,
+            request: 1,
+        })
+    };
+    let price = packet.work() + 5;
+    outbox.deposited(ID, tasks[0].0, address(), refused(price), seconds(1));
+    let again = outbox.poll(seconds(1), NOON, &all, |_| true);
+    let Task::Deposit { packet: worked, .. } = &again[0].1 else {
+        panic!("a deposit");
+    };
+    assert_eq!(
+        (again.len(), again[0].0, worked.id()),
+        (1, tasks[0].0, packet.id())
+    );
+    assert!(worked.work() >= price);
+    // No more than 16 bits for anybody: the ninth carrier has it instead.
+    outbox.deposited(ID, tasks[0].0, address(), refused(17), seconds(2));
+    let again = outbox.poll(seconds(2), NOON, &all, |_| true);
+    assert!(again.len() == 1 && again[0].0 != tasks[0].0);
+    // A minute later it may have room.
+    outbox.deposited(ID, again[0].0, address(), None, seconds(3));
+    let later = outbox.poll(seconds(63), NOON, &all, |_| true);
+    assert!(later.iter().any(|(carrier, _)| *carrier == tasks[0].0));
+}
+
+#[test]
+fn a_sender_asks_for_news_less_and_less_often() {
+    let (mut outbox, packet) = outbox();
+    let all = candidates(8);
+    store_all(&mut outbox, &packet, &all, seconds(0));
+    let mut rounds = 0;
+    let mut now = Time::ZERO;
+    while now < seconds(86_400) {
+        let asked = outbox.poll(now, NOON, &all, |_| true);
+        rounds += u32::from(!asked.is_empty());
+        for (carrier, _) in asked {
+            outbox.answered(ID, carrier, answer(&packet, Known::Kept), now);
+        }
+        now = outbox
+            .next_due()
+            .unwrap()
+            .max(now + Duration::from_millis(1));
+    }
+    // Every second at first, then an eighth more each time, then every quarter of an hour.
+    assert_eq!(rounds, 153);
+}
+
+#[test]
+fn a_thousand_messages_under_way_and_no_more() {
+    let (mut outbox, packet) = outbox();
+    for n in 0..OUTBOX_MAX as u128 - 1 {
+        assert_eq!(outbox.has_room(), Ok(()));
+        let message = OwnMessage::new(candidates(1)[0].id, packet.clone(), NOON, Time::ZERO);
+        outbox.add(MessageId(n.to_be_bytes()), message);
+    }
+    let full = outbox.has_room().unwrap_err();
+    assert!(
+        full.to_string()
+            .starts_with("1000 messages are under way already")
+    );
+}

@@ -1,0 +1,168 @@
+//! Receipts on their way: every carrier that brought a message, and the 8 nearest to its tag, hear that it has arrived.
+
+use crate::errands::Task;
+use crate::limits::RECEIPTS_MAX;
+use crate::packet::{DeleteSecret, PacketId};
+use dunlin_engine::Time;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::PeerId;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A carrier that could not be reached is told again after this, doubling.
+const AGAIN: Duration = Duration::from_secs(30);
+/// So often; then it is left to expire there. If it comes back sooner it brings the packet again, and is told then.
+const TRIES_MAX: u32 = 5;
+
+struct Receipt {
+    secret: DeleteSecret,
+    carriers: BTreeMap<PeerId, Telling>,
+}
+
+struct Telling {
+    next: Time,
+    tries: u32,
+    open: bool,
+}
+
+/// A node's receipts: at most 1,000 messages. One too many is not kept, and its packet comes again.
+#[derive(Component, Default)]
+pub struct Receipts(BTreeMap<PacketId, Receipt>);
+
+impl Receipts {
+    /// How many messages have receipts on their way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The secret of a packet whose receipts are on their way.
+    pub(crate) fn secret(&self, id: PacketId) -> Option<&DeleteSecret> {
+        self.0.get(&id).map(|receipt| &receipt.secret)
+    }
+
+    /// Tells these carriers, besides those that are being told.
+    pub(crate) fn tell(
+        &mut self,
+        id: PacketId,
+        secret: &DeleteSecret,
+        carriers: impl IntoIterator<Item = PeerId>,
+        now: Time,
+    ) {
+        if self.0.len() >= RECEIPTS_MAX && !self.0.contains_key(&id) {
+            return;
+        }
+        let receipt = self.0.entry(id).or_insert_with(|| Receipt {
+            secret: secret.clone(),
+            carriers: BTreeMap::new(),
+        });
+        for carrier in carriers {
+            let telling = Telling {
+                next: now,
+                tries: 0,
+                open: false,
+            };
+            receipt.carriers.entry(carrier).or_insert(telling);
+        }
+    }
+
+    /// Whom to tell now.
+    pub(crate) fn poll(&mut self, now: Time) -> Vec<(PeerId, Task)> {
+        let mut tasks = Vec::new();
+        for (id, receipt) in &mut self.0 {
+            for (carrier, telling) in &mut receipt.carriers {
+                if !telling.open && telling.next <= now {
+                    telling.open = true;
+                    let secret = receipt.secret.clone();
+                    tasks.push((*carrier, Task::Receipt { id: *id, secret }));
+                }
+            }
+        }
+        tasks
+    }
+
+    /// When [`poll`](Self::poll) has something to do next.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        let tellings = self
+            .0
+            .values()
+            .flat_map(|receipt| receipt.carriers.values());
+        tellings
+            .filter(|telling| !telling.open)
+            .map(|telling| telling.next)
+            .min()
+    }
+
+    /// The carrier heard it, or could not be reached.
+    pub(crate) fn told(&mut self, id: PacketId, carrier: PeerId, reached: bool, now: Time) {
+        let Some(receipt) = self.0.get_mut(&id) else {
+            return;
+        };
+        if let Some(telling) = receipt.carriers.get_mut(&carrier) {
+            telling.open = false;
+            telling.tries += 1;
+            telling.next = now + AGAIN * (1 << telling.tries.min(TRIES_MAX));
+            if reached || telling.tries >= TRIES_MAX {
+                receipt.carriers.remove(&carrier);
+            }
+        }
+        if receipt.carriers.is_empty() {
+            self.0.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunlin_net::Identity;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    fn peer(n: u64) -> PeerId {
+        Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id()
+    }
+
+    const ID: PacketId = PacketId([1; 16]);
+
+    #[test]
+    fn every_carrier_is_told_until_it_has_heard_and_a_dead_one_five_times() {
+        let secret = DeleteSecret::new([2; 16]);
+        let mut receipts = Receipts::default();
+        receipts.tell(ID, &secret, [peer(1), peer(2)], Time::ZERO);
+        receipts.tell(ID, &secret, [peer(2)], Time::ZERO);
+        assert_eq!(receipts.poll(Time::ZERO).len(), 2);
+        assert_eq!(
+            (receipts.poll(Time::ZERO).len(), receipts.next_due()),
+            (0, None)
+        );
+        receipts.told(ID, peer(1), true, Time::ZERO);
+        receipts.told(ID, peer(2), false, Time::ZERO);
+        let mut told = 1;
+        while let Some(now) = receipts.next_due() {
+            for (carrier, _) in receipts.poll(now) {
+                assert_eq!(carrier, peer(2));
+                receipts.told(ID, carrier, false, now);
+                told += 1;
+            }
+        }
+        assert_eq!((told, receipts.len()), (5, 0));
+    }
+
+    #[test]
+    fn a_thousand_messages_at_once_and_no_more() {
+        let mut receipts = Receipts::default();
+        let secret = DeleteSecret::new([2; 16]);
+        let carrier = peer(1);
+        for n in 0..RECEIPTS_MAX as u128 + 5 {
+            receipts.tell(PacketId(n.to_be_bytes()), &secret, [carrier], Time::ZERO);
+        }
+        assert_eq!(receipts.len(), RECEIPTS_MAX);
+    }
+}
