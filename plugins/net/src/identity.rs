@@ -1,6 +1,7 @@
 //! Who a peer is: an Ed25519 key, the X25519 key that follows from it, and its place in the key space. PROTOCOL 1.
 
-use crate::Drops;
+use crate::link_table::Links;
+use crate::{AddressBook, Drops, LinkSettings};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::traits::IsIdentity;
@@ -134,9 +135,9 @@ impl FromStr for PeerId {
 
 /// A device's own keys, on its [`Node`](dunlin_engine::Node). Erased from memory when dropped, and in no `Debug` output.
 ///
-/// With it come its settings and drop counters.
+/// With it come the node's links, address book, settings and drop counters.
 #[derive(Component)]
-#[require(Drops, crate::LinkSettings)]
+#[require(Links, AddressBook, Drops, LinkSettings)]
 pub struct Identity {
     signing: SigningKey,
     agreement: Zeroizing<[u8; 32]>,

@@ -100,7 +100,7 @@ impl KeyFile {
         // A crash may have left one of an earlier process with this number; it was never linked, so nobody uses it.
         let _ = fs::remove_file(&beside);
         let written = private(&beside).and_then(|mut file| {
-            file.write_all(&*self.encode())?;
+            file.write_all(&self.encode())?;
             file.sync_all()
         });
         let linked = written.map_err(failed("write", &beside)).and_then(|()| {

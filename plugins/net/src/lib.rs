@@ -1,7 +1,7 @@
 //! Links between peers over UDP, and plain UDP for apps.
 //!
-//! `LinkPlugin` turns datagrams into frames of authenticated peers and back; [`PeerId`] names a peer by its key. What goes over the
-//! wire is PROTOCOL.md's, sections 1 and 2. `UdpPlugin` owns the sockets. The two meet only in [`DatagramIn`] and
+//! [`LinkPlugin`] turns datagrams into frames of authenticated peers and back; [`PeerId`] names a peer by its key. What goes over the
+//! wire is PROTOCOL.md's, sections 1 and 2. [`UdpPlugin`] owns the sockets. The two meet only in [`DatagramIn`] and
 //! [`DatagramOut`], so a simulated network can stand in for sockets.
 //!
 //! Not here yet, and where it will go: finding peers on the LAN (a system in [`NetSystems::Keep`] that writes [`Dial`], beside
@@ -9,23 +9,47 @@
 //! `traverse.rs`).
 
 mod address;
+mod admission;
+mod book;
+mod book_file;
+mod control;
 mod cookie;
+mod data;
 mod datagram;
+mod desk;
+mod dial;
 mod drops;
+mod exchange;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
+mod half_open;
 mod handshake;
 mod identity;
+mod keep;
 mod keyfile;
 pub mod limits;
 mod link;
+mod link_state;
+mod link_table;
 pub mod noise;
+mod open;
+mod plugin;
+mod pulse;
 mod replay;
+mod respond;
 mod retry;
+mod roam;
+mod save;
+mod seal;
 mod session;
 mod sets;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 pub use address::{ADDRESS_BYTES, Prefix, decode_address, encode_address, is_reachable};
+pub use book::{AddressBook, KnownPeer};
 pub use drops::{DropReason, Drops};
 pub use identity::{IdError, Identity, PeerId};
 pub use keyfile::{KeyFile, KeyFileError};
@@ -33,6 +57,7 @@ pub use link::{
     About, Bound, CloseReason, DatagramIn, DatagramOut, Dial, DownReason, FrameIn, FrameKinds,
     FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerUp,
 };
+pub use plugin::LinkPlugin;
 pub use sets::NetSystems;
 pub use udp::{
     BatchSocket, Buffers, Outgoing, Socket, SocketOptions, UdpDrop, UdpDrops, UdpPlugin,

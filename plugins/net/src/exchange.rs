@@ -1,0 +1,240 @@
+//! Peers tell each other of peers, and a node makes the links it needs. PROTOCOL 2.3, 5.
+//!
+//! (Later, beside `fill`: peers found on the LAN, and feelers that try rows of the book before they are needed.)
+
+use crate::address::{ADDRESS_BYTES, Prefix, Scope, decode_address, encode_address};
+use crate::data::ask_for_peers;
+use crate::desk::{Desk, Fill, Parts, PartsItem};
+use crate::dial::start;
+use crate::frame::kind;
+use crate::limits::{
+    FILL_WAIT, FILL_WAIT_MAX, LINKS_WIDE_PREFIX_MAX, PEERS_ANSWER_WAIT, PEERS_ASK_WAIT,
+    PEERS_ROW_BYTES, PEERS_ROWS_MAX,
+};
+use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, book_file};
+use bevy_ecs::prelude::*;
+use bytes::BufMut;
+use dunlin_engine::{Due, bevy_ecs};
+use rand_core::Rng;
+use std::net::SocketAddr;
+
+/// Answers PEERS_ASK with peers that we had links with ourselves.
+// PROTOCOL 2.3
+pub(crate) fn on_ask(
+    parts: &mut PartsItem,
+    entity: Entity,
+    body: &[u8],
+    desk: &mut Desk,
+) -> Result<(), DropReason> {
+    let &[ref request @ .., count] = body.first_chunk::<5>().ok_or(DropReason::FrameMalformed)?;
+    let count = usize::from(count);
+    if count == 0 || count > PEERS_ROWS_MAX {
+        return Err(DropReason::FrameMalformed);
+    }
+    let (now, unix_ms) = (desk.time(), desk.now.unix_ms_of(parts.clock));
+    let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
+    if link
+        .peers_answered
+        .is_some_and(|last| now - last < PEERS_ANSWER_WAIT)
+    {
+        return Err(DropReason::Share);
+    }
+    link.peers_answered = Some(now);
+    let rows = parts.book.sample(count, link.address, &mut parts.random.0);
+    let mut answer = Vec::with_capacity(4 + rows.len() * PEERS_ROW_BYTES);
+    answer.put_slice(request);
+    for peer in rows {
+        let minutes = unix_ms.saturating_sub(peer.last_heard) / 60_000;
+        answer.put_slice(peer.id.as_bytes());
+        answer.put_slice(&encode_address(peer.address));
+        answer.put_u8(peer.about.byte());
+        answer.put_u16_le(u16::try_from(minutes).unwrap_or(u16::MAX));
+        answer.put_u16_le(0);
+    }
+    desk.frame_out(entity, kind::PEERS, answer);
+    Ok(())
+}
+
+/// Notes the peers that one we asked tells us of; nobody else's word is taken.
+// PROTOCOL 2.3
+pub(crate) fn on_peers(
+    parts: &mut PartsItem,
+    entity: Entity,
+    body: &[u8],
+    desk: &mut Desk,
+) -> Result<(), DropReason> {
+    let (request, rows) = body
+        .split_first_chunk::<4>()
+        .ok_or(DropReason::FrameMalformed)?;
+    let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
+    if link.peers_request != Some(u32::from_le_bytes(*request)) {
+        return Err(DropReason::Unasked);
+    }
+    link.peers_request = None;
+    let from = link.address;
+    let known = parts.book.len();
+    for row in rows.chunks_exact(PEERS_ROW_BYTES).take(PEERS_ROWS_MAX) {
+        let noted = read_row(row, from).is_some_and(|(id, address, about)| {
+            let ours = id == parts.identity.id();
+            ours || parts.book.told(id, address, about, Prefix::wide(from))
+        });
+        if !noted {
+            parts.drops.count(DropReason::PeersRefused);
+        }
+    }
+    if parts.book.len() > known {
+        desk.fill(parts);
+        desk.keep_book(parts);
+    }
+    Ok(())
+}
+
+/// Reads a row, and refuses an address that its teller cannot have meant for us: a stranger far away names none on our LAN.
+fn read_row(row: &[u8], from: SocketAddr) -> Option<(PeerId, SocketAddr, About)> {
+    let (id, rest) = row.split_first_chunk::<32>()?;
+    let (address, rest) = rest.split_first_chunk::<ADDRESS_BYTES>()?;
+    let &[about, _, _, 0, 0] = rest else {
+        return None;
+    };
+    let address = decode_address(address)?;
+    let meant = Scope::of(address.ip()) >= Scope::of(from.ip());
+    let about = About::from_byte(about).filter(|_| meant)?;
+    Some((PeerId::from_bytes(*id).ok()?, address, about))
+}
+
+/// Sees to it that nodes have the links they want. In `Maintain`, set `NetSystems::Keep`.
+pub(crate) fn fill_links(
+    mut due: MessageReader<Due<Fill>>,
+    mut nodes: Query<(Parts, Option<&Bound>)>,
+    mut desk: Desk,
+) {
+    for due in due.read() {
+        let Ok((mut parts, bound)) = nodes.get_mut(due.entity) else {
+            continue;
+        };
+        let first = !parts.links.begun;
+        if first {
+            open_book(&mut parts);
+        }
+        fill(&mut parts, bound.map(|bound| bound.0), first, &mut desk);
+    }
+}
+
+fn open_book(parts: &mut PartsItem) {
+    parts.links.begun = true;
+    if let Some(path) = &parts.settings.book {
+        match book_file::load(path) {
+            Ok(book) => parts.book.absorb(book),
+            // A node without its book still works; it has to be told of peers again.
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot read the address book")
+            }
+        }
+    }
+    parts.book.draw_key(&mut parts.random.0);
+}
+
+fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mut Desk) {
+    let own = parts.links.iter().filter(|(_, link)| link.own_choice);
+    let mut own: Vec<SocketAddr> = own.map(|(_, link)| link.address).collect();
+    let target = parts.settings.outbound;
+    if own.len() >= target {
+        return;
+    }
+    if first {
+        for id in parts.book.anchors().to_vec() {
+            let peer = parts
+                .book
+                .get(&id)
+                .filter(|peer| wanted(parts, peer, bound, &own));
+            if let Some(peer) = peer.cloned() {
+                own.push(peer.address);
+                dial(parts, Some(id), peer.address, desk);
+            }
+        }
+    }
+    if first || parts.links.up_count() == 0 {
+        dial_entries(parts, &mut own, desk);
+    }
+    while own.len() < target {
+        let unix_ms = desk.now.unix_ms_of(parts.clock);
+        let chance = [(); 3].map(|()| parts.random.0.next_u64());
+        let wanted = |peer: &KnownPeer| wanted(parts, peer, bound, &own);
+        let Some(peer) = parts.book.draw(unix_ms, wanted, chance) else {
+            break;
+        };
+        own.push(peer.address);
+        dial(parts, Some(peer.id), peer.address, desk);
+    }
+    if own.len() < target {
+        ask_somebody(parts, desk);
+    }
+    let wait = (parts.links.fill_wait * 2).clamp(FILL_WAIT, FILL_WAIT_MAX);
+    parts.links.fill_wait = wait;
+    let at = desk.time() + wait;
+    desk.timers.set::<Fill>(parts.node, at);
+}
+
+/// Whom a node has no link with, in a place where it has not two already.
+fn wanted(
+    parts: &PartsItem,
+    peer: &KnownPeer,
+    bound: Option<SocketAddr>,
+    own: &[SocketAddr],
+) -> bool {
+    let place = Prefix::wide(peer.address);
+    let crowd = own
+        .iter()
+        .filter(|address| Prefix::wide(**address) == place)
+        .count();
+    crowd < LINKS_WIDE_PREFIX_MAX
+        && peer.id != parts.identity.id()
+        && Some(peer.address) != bound
+        && parts.links.by_id(&peer.id).is_none()
+        && parts.links.dial_to(&peer.id).is_none()
+}
+
+/// The addresses to begin with; not more often than every half minute, for one may close on us each time.
+fn dial_entries(parts: &mut PartsItem, own: &mut Vec<SocketAddr>, desk: &mut Desk) {
+    if desk.time() < parts.links.entries_after {
+        return;
+    }
+    parts.links.entries_after = desk.time() + FILL_WAIT;
+    for (id, address) in parts.settings.entry.clone() {
+        let linked = parts.links.iter().any(|(_, link)| link.address == address);
+        if !linked && own.len() < parts.settings.outbound && id != Some(parts.identity.id()) {
+            own.push(address);
+            dial(parts, id, address, desk);
+        }
+    }
+}
+
+fn dial(parts: &mut PartsItem, id: Option<PeerId>, address: SocketAddr, desk: &mut Desk) {
+    let dial = Dial {
+        node: parts.node,
+        link: desk.commands.spawn_empty().id(),
+        address,
+        id,
+        anonymous: false,
+    };
+    start(parts, &dial, true, desk);
+}
+
+/// Asks the peer whom we asked longest ago, if that is long enough.
+fn ask_somebody(parts: &mut PartsItem, desk: &mut Desk) {
+    let now = desk.time();
+    let askable = parts.links.iter().filter(|(_, link)| {
+        let asked = link
+            .peers_asked
+            .is_some_and(|last| now - last < PEERS_ASK_WAIT);
+        link.up.is_some()
+            && link.over.is_none()
+            && link.hidden.is_none()
+            && !link.anonymous
+            && !asked
+    });
+    let oldest = askable.min_by_key(|(entity, link)| (link.peers_asked, *entity));
+    if let Some(entity) = oldest.map(|(entity, _)| entity) {
+        ask_for_peers(parts, entity, desk);
+    }
+}

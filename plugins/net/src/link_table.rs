@@ -1,0 +1,172 @@
+//! All that a node keeps of its links: the component `Links`.
+
+use crate::admission::Admission;
+use crate::cookie::Cookies;
+use crate::half_open::HalfOpens;
+use crate::limits::{DIALS_MAX, LINKS_INBOUND_MAX, LINKS_INBOUND_PREFIX_MAX, LINKS_MAX};
+use crate::link_state::Link;
+use crate::{PeerId, Prefix};
+use dunlin_engine::Time;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use rand_core::CryptoRng;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Who answers to an index that we chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    HalfOpen,
+    Link(Entity),
+}
+
+/// On a link's entity from its first moment: whose it is.
+#[derive(Component, Clone, Copy, Debug)]
+pub(crate) struct Held(pub Entity);
+
+/// A node's links, by their entities.
+///
+/// The states stand here and not on the entities, because a link that comes up must be able to receive within the same batch
+/// of datagrams, and a system's new entities exist only after it. Bounded by `limits.rs` in each part.
+#[derive(Component, Default)]
+pub(crate) struct Links {
+    rows: BTreeMap<Entity, Box<Link>>,
+    places: BTreeMap<u32, Place>,
+    by_id: BTreeMap<PeerId, Entity>,
+    pub half_open: HalfOpens,
+    pub admission: Admission,
+    cookies: Option<Cookies>,
+    /// Whether the book was read and the anchors were dialled.
+    pub begun: bool,
+    /// The wait before the node looks for more links again.
+    pub fill_wait: Duration,
+    /// When the addresses to begin with may be dialled again.
+    pub entries_after: Time,
+}
+
+impl Links {
+    pub(crate) fn get(&self, entity: Entity) -> Option<&Link> {
+        self.rows.get(&entity).map(|link| &**link)
+    }
+
+    pub(crate) fn get_mut(&mut self, entity: Entity) -> Option<&mut Link> {
+        self.rows.get_mut(&entity).map(|link| &mut **link)
+    }
+
+    /// All links in order of their entities: dialled, up or over.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Entity, &Link)> {
+        self.rows.iter().map(|(entity, link)| (*entity, &**link))
+    }
+
+    pub(crate) fn insert(&mut self, entity: Entity, link: Link) {
+        self.rows.insert(entity, Box::new(link));
+        self.reindex(entity);
+    }
+
+    pub(crate) fn remove(&mut self, entity: Entity) -> Option<Box<Link>> {
+        let link = self.rows.remove(&entity)?;
+        self.reindex(entity);
+        if let Some(id) = link.id
+            && self.by_id.get(&id) == Some(&entity)
+        {
+            self.by_id.remove(&id);
+        }
+        Some(link)
+    }
+
+    /// Call when a link's sessions or handshake changed: what it no longer has is forgotten.
+    pub(crate) fn reindex(&mut self, entity: Entity) {
+        self.places.retain(|_, place| *place != Place::Link(entity));
+        if let Some(link) = self.rows.get(&entity) {
+            self.places
+                .extend(link.indices().map(|index| (index, Place::Link(entity))));
+        }
+    }
+
+    pub(crate) fn place(&self, index: u32) -> Option<Place> {
+        self.places.get(&index).copied()
+    }
+
+    /// An index that is nobody's yet.
+    pub(crate) fn new_index(&self, random: &mut impl CryptoRng) -> u32 {
+        loop {
+            let index = random.next_u32();
+            if !self.places.contains_key(&index) {
+                return index;
+            }
+        }
+    }
+
+    pub(crate) fn hold(&mut self, index: u32) {
+        self.places.insert(index, Place::HalfOpen);
+    }
+
+    pub(crate) fn release(&mut self, index: u32) {
+        self.places.remove(&index);
+    }
+
+    /// The link to this peer that is up, other than hidden and anonymous ones.
+    pub(crate) fn by_id(&self, id: &PeerId) -> Option<Entity> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Makes this the link to the peer; gives the one it replaces.
+    #[must_use]
+    pub(crate) fn make_main(&mut self, id: PeerId, entity: Entity) -> Option<Entity> {
+        self.by_id.insert(id, entity).filter(|old| *old != entity)
+    }
+
+    /// A handshake of ours with this peer that is not hidden.
+    pub(crate) fn dial_to(&self, id: &PeerId) -> Option<(Entity, &Link)> {
+        self.iter().find(|(_, link)| {
+            link.up.is_none()
+                && link.over.is_none()
+                && link.hidden.is_none()
+                && link.id == Some(*id)
+        })
+    }
+
+    pub(crate) fn cookies(&mut self, now: Time, random: &mut impl CryptoRng) -> &Cookies {
+        let cookies = self
+            .cookies
+            .get_or_insert_with(|| Cookies::new(now, random));
+        cookies.rotate(now, random);
+        cookies
+    }
+
+    pub(crate) fn up_count(&self) -> usize {
+        self.rows.values().filter(|link| link.up.is_some()).count()
+    }
+
+    // PROTOCOL 5
+    pub(crate) fn has_room_to_dial(&self) -> bool {
+        let dials = self.rows.values().filter(|link| link.up.is_none()).count();
+        dials < DIALS_MAX && self.up_count() < LINKS_MAX
+    }
+
+    /// Whether a link that another began may come up. Loopback is no stranger: one machine may run many nodes.
+    // PROTOCOL 5
+    pub(crate) fn has_room_inbound(&self, from: SocketAddr) -> bool {
+        let inbound = || {
+            self.rows
+                .values()
+                .filter(|link| !link.outbound && link.up.is_some())
+        };
+        let prefix = Prefix::of(from);
+        let of_prefix = inbound().filter(|link| Prefix::of(link.address) == prefix);
+        inbound().count() < LINKS_INBOUND_MAX
+            && self.up_count() < LINKS_MAX
+            && (from.ip().to_canonical().is_loopback()
+                || of_prefix.count() < LINKS_INBOUND_PREFIX_MAX)
+    }
+
+    /// Entries of all tables together.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        self.rows.len()
+            + self.places.len()
+            + self.by_id.len()
+            + self.half_open.len()
+            + self.admission.len()
+    }
+}
