@@ -276,6 +276,18 @@ impl Cache {
         }
     }
 
+    /// Whether a packet is kept, expired or not.
+    #[must_use]
+    pub fn contains(&self, id: PacketId) -> bool {
+        self.packets.contains_key(&id)
+    }
+
+    /// Whether a packet is kept and not expired.
+    #[must_use]
+    pub fn holds(&self, id: PacketId, now: Time) -> bool {
+        self.live(id, now).is_some()
+    }
+
     /// A packet that is kept and not expired.
     #[must_use]
     pub fn get(&self, id: PacketId, now: Time) -> Option<Packet> {

@@ -32,6 +32,8 @@ reasons! {
     Unsupported = "unsupported",
     /// A deposit at a peer that carries nothing for others.
     DoesNotCarry = "does not carry",
+    /// A deposit that another plugin refused.
+    RefusedByPlugin = "refused by a plugin",
     /// A deposit that expired, or comes from too far ahead.
     Untimely = "untimely",
     /// A deposit worth less than all that a full cache holds.
@@ -44,6 +46,8 @@ reasons! {
     Expired = "expired",
     /// A claim whose signature does not hold on its link.
     NotProved = "not proved",
+    /// A deposit of a packet that its recipient has had.
+    WasEnded = "was ended",
     /// A claim on a link that has shown too many false ones; it was not looked at.
     TooManyClaims = "too many claims",
     /// A subscription beyond the link's limit.

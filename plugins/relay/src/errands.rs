@@ -98,7 +98,7 @@ struct Pending {
 
 enum State {
     Down { until: Time },
-    Dialling { link: Entity, since: Time },
+    Dialling { since: Time },
     Up { link: Entity, busy: Time },
 }
 
@@ -166,7 +166,7 @@ impl Errands {
             None => true,
             Some(carrier) => match carrier.state {
                 State::Down { until } => carrier.failures == 0 || until <= now,
-                State::Dialling { since, .. } => now - since < PATIENCE,
+                State::Dialling { since } => now - since < PATIENCE,
                 State::Up { .. } => true,
             },
         }
@@ -202,7 +202,7 @@ impl Errands {
 
     pub(crate) fn dialling(&mut self, carrier: PeerId, link: Entity, now: Time) {
         if let Some(at) = self.carriers.get_mut(&carrier) {
-            at.state = State::Dialling { link, since: now };
+            at.state = State::Dialling { since: now };
             self.links.insert(link, carrier);
         }
     }
@@ -296,6 +296,11 @@ impl Errands {
     /// Errands that ended since the last call, in the order in which they did.
     pub(crate) fn take_done(&mut self) -> Vec<Done> {
         std::mem::take(&mut self.done)
+    }
+
+    /// Whether errands ended since the last [`take_done`](Self::take_done).
+    pub(crate) fn has_ended(&self) -> bool {
+        !self.done.is_empty()
     }
 
     /// What is due now.

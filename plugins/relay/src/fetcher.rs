@@ -39,7 +39,7 @@ impl DayKeys {
         self.0.values().any(|key| key.tag() == tag)
     }
 
-    fn tags(&self) -> Vec<(u16, Tag)> {
+    pub(crate) fn tags(&self) -> Vec<(u16, Tag)> {
         self.0.iter().map(|(day, key)| (*day, key.tag())).collect()
     }
 }

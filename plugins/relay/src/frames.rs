@@ -20,6 +20,15 @@ pub(crate) const ANSWER: u8 = 0x2a;
 /// The last of the numbers that are the relay's, now or later.
 pub(crate) const LAST_RESERVED: u8 = 0x35;
 
+/// Whether a frame of this type answers another: what is wrong with it is counted, and never answered, or two peers could
+/// refuse each other's refusals for ever.
+pub(crate) fn is_answer(kind: u8) -> bool {
+    matches!(
+        kind,
+        REFUSED | DEPOSITED | FETCHED | SUBSCRIBED | PUSHED | ENDED | ANSWER
+    )
+}
+
 /// Why a carrier refuses. The numbers are the protocol's. PROTOCOL 2.3
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -146,6 +155,24 @@ pub(crate) struct BadFrame {
 }
 
 impl Frame {
+    /// The number of the request that it asks or answers; none for PUSHED.
+    pub(crate) fn request(&self) -> Option<u32> {
+        match self {
+            Frame::Deposit { request, .. }
+            | Frame::Deposited { request, .. }
+            | Frame::Fetch { request, .. }
+            | Frame::Fetched { request, .. }
+            | Frame::Subscribe { request, .. }
+            | Frame::Subscribed { request }
+            | Frame::Receipt { request, .. }
+            | Frame::Ended { request, .. }
+            | Frame::Ask { request, .. }
+            | Frame::Answer { request, .. }
+            | Frame::Refused { request, .. } => Some(*request),
+            Frame::Pushed { .. } => None,
+        }
+    }
+
     /// The type and the body.
     pub(crate) fn encode(&self) -> (u8, Bytes) {
         let mut body = Vec::with_capacity(128);

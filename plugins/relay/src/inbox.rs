@@ -109,6 +109,10 @@ impl Inbox {
         Arrival::New
     }
 
+    pub(crate) fn has(&self, id: PacketId) -> bool {
+        self.waiting.contains_key(&id)
+    }
+
     /// The packet that a waiting message came in.
     pub(crate) fn find(&self, message: MessageId) -> Option<PacketId> {
         let found = self

@@ -1,10 +1,33 @@
-//! The relay.
+//! Sealed packets, mailboxes, and the cache that keeps packets for those who are away.
+//!
+//! Somebody who is away gets a message by way of strangers' devices: it is sealed, placed on the 8 carriers nearest to the tag of
+//! the recipient's mailbox, fetched from there when the recipient comes back, and then ended everywhere. The wire is in
+//! `PROTOCOL.md`, which the code cites by clause.
+//!
+//! | story | file |
+//! |---|---|
+//! | a carrier keeps a packet | `deposit`, with `cache`, `life` |
+//! | hands it out | `fetch`, with `claims`, `mailbox` |
+//! | and ends it | `erase`, `ask`, with `tombstones` |
+//! | a message is sent | `send`, with `seal`, `head`, `outbox`, `placement` |
+//! | and received | `receive`, with `fetcher`, `inbox`, `receipts`, `seen` |
+//! | over links made for that alone | `carriers`, with `errands`, `frames` |
+//! | other plugins see packets | `mirror`, `messages` |
+//!
+//! The relay reads no clock, opens no socket, and writes no packet of others to any disk.
 
+mod ask;
 mod cache;
 mod card;
+mod carriers;
+mod claims;
+mod decode;
+mod deposit;
 mod disk;
 mod drops;
+mod erase;
 mod errands;
+mod fetch;
 mod fetcher;
 mod frames;
 #[doc(hidden)]
@@ -12,13 +35,48 @@ pub mod fuzz;
 mod head;
 mod inbox;
 mod life;
-mod limits;
+pub mod limits;
 mod mailbox;
+mod messages;
+mod mirror;
+mod nodes;
 mod outbox;
 mod outbox_disk;
 mod packet;
 mod placement;
+mod plugin;
 mod receipts;
+mod receive;
 mod seal;
 mod seen;
+mod send;
+mod settings;
+mod status;
 mod tombstones;
+
+pub use cache::{Cache, Insert};
+pub use card::{Card, CardError};
+pub use carriers::Carriers;
+pub use claims::Claims;
+pub use drops::{DropReason, Drops};
+pub use errands::Errands;
+pub use fetch::Subscribers;
+pub use fetcher::{DayKeys, Fetcher};
+pub use frames::{Known, Outcome, Reason};
+pub use head::{BadHead, Head, Kind};
+pub use inbox::{Inbox, Received};
+pub use life::{Untimely, day_of, expiry_ms, life_left};
+pub use mailbox::{Claim, DayKey, Mailbox, MailboxPublic, NotProved};
+pub use messages::{PacketArrived, PacketGone, PacketKept};
+pub use mirror::{HeldBy, Holds, Mirror, Withheld};
+pub use outbox::{Outbox, OutboxFull, OwnMessage, State};
+pub use packet::{
+    Class, DeleteSecret, Malformed, MessageId, NotSixteenBytes, Packet, PacketId, Tag,
+};
+pub use placement::{Candidate, place};
+pub use plugin::{RelayPlugin, RelaySystems};
+pub use receipts::Receipts;
+pub use seal::{Envelope, OpenError, Opened, SealError, Sealed, open, seal};
+pub use seen::Seen;
+pub use settings::RelaySettings;
+pub use tombstones::Tombstones;

@@ -5,6 +5,7 @@ use crate::packet::{Tag, hash16};
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use curve25519_dalek::traits::IsIdentity;
+use dunlin_engine::bevy_ecs::{self, prelude::Component};
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha512};
@@ -82,7 +83,8 @@ fn blind_secret(secret: &ExpandedSecretKey, factor: [u8; 32]) -> ExpandedSecretK
     }
 }
 
-/// A mailbox with its private half. Cleared when dropped, never printed.
+/// A mailbox with its private half, on the node whose it is. Cleared when dropped, never printed.
+#[derive(Component)]
 pub struct Mailbox {
     secret: ExpandedSecretKey,
     public: MailboxPublic,

@@ -130,6 +130,18 @@ impl OwnMessage {
         }
     }
 
+    /// The hash that the proof is the secret of.
+    #[must_use]
+    pub fn delete_hash(&self) -> [u8; 16] {
+        self.packet.delete_hash()
+    }
+
+    /// Whether it was delivered or has expired.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
     fn ask_wait(&self, now: Time) -> Duration {
         ((now - self.asked_since) / 8).clamp(ASK_MIN, ASK_MAX)
     }

@@ -1,0 +1,283 @@
+//! A node's own side and the carriers: whom it knows, the links on which it asks them, and what comes back. In `Deliver`, sets
+//! `RelaySystems::Hear` and `RelaySystems::Speak`.
+
+use crate::decode::send;
+use crate::drops::{DropReason, Drops};
+use crate::errands::{Action, Errands, Task};
+use crate::fetcher::{DayKeys, Fetcher};
+use crate::frames::Frame;
+use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
+use crate::outbox::Outbox;
+use crate::placement::Candidate;
+use crate::receipts::Receipts;
+use dunlin_engine::bevy_ecs::change_detection::Tick;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{Due, Now, Time, Timers};
+use dunlin_net::{
+    AddressBook, CloseReason, Dial, FrameOut, HangUp, Identity, Peer, PeerDown, PeerId, PeerUp,
+};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Fires when a node's own side has something to do.
+pub(crate) struct OwnTimer;
+
+/// While something is under way the address book is looked at this often: carriers come and go.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// On a node: the carriers that it knows, as placement sees them.
+#[derive(Component, Default)]
+pub struct Carriers {
+    list: Vec<Candidate>,
+    as_of: Time,
+    book: Option<Tick>,
+}
+
+impl Carriers {
+    /// All of them, by id.
+    #[must_use]
+    pub fn list(&self) -> &[Candidate] {
+        &self.list
+    }
+
+    /// Where a carrier is.
+    #[must_use]
+    pub fn address(&self, id: &PeerId) -> Option<SocketAddr> {
+        let at = self
+            .list
+            .binary_search_by_key(id, |candidate| candidate.id)
+            .ok()?;
+        Some(self.list[at].address)
+    }
+
+    /// Reads the address book again if it changed, at most once a second: it notes every word of a peer.
+    fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) {
+        let changed = self.book != Some(book.last_changed());
+        if !changed || now - self.as_of < Duration::from_secs(1) && !self.list.is_empty() {
+            return;
+        }
+        let carriers = book
+            .entries()
+            .filter(|peer| peer.about.carries() && peer.id != me);
+        // PROTOCOL 3.6
+        let candidate = |peer: &dunlin_net::KnownPeer| Candidate {
+            id: peer.id,
+            position: peer.id.position(),
+            address: peer.address,
+            eligible: !peer.about.metered()
+                && u128::from(peer.seen_up_ms()) >= crate::limits::SEEN_UP.as_millis(),
+        };
+        self.list = carriers.map(candidate).collect();
+        self.list.sort_by_key(|candidate| candidate.id);
+        (self.as_of, self.book) = (now, Some(book.last_changed()));
+    }
+}
+
+/// The nodes that have something to do, each once, in the order of their entities.
+pub(crate) fn at_work(work: &mut MessageReader<Work>) -> BTreeSet<Entity> {
+    work.read().map(|work| work.node).collect()
+}
+
+pub(crate) fn gather_work(mut due: MessageReader<Due<OwnTimer>>, mut work: MessageWriter<Work>) {
+    work.write_batch(due.read().map(|due| Work { node: due.entity }));
+}
+
+pub(crate) fn follow_links(
+    mut up: MessageReader<PeerUp>,
+    mut down: MessageReader<PeerDown>,
+    mut nodes: Query<(&mut Errands, &mut Fetcher)>,
+    now: Res<Now>,
+    mut work: MessageWriter<Work>,
+) {
+    for PeerUp { node, peer } in up.read() {
+        if let Ok((mut errands, _)) = nodes.get_mut(*node)
+            && errands.carrier_of(*peer).is_some()
+        {
+            errands.link_up(*peer, now.time);
+            work.write(Work { node: *node });
+        }
+    }
+    for PeerDown { node, peer, .. } in down.read() {
+        if let Ok((mut errands, mut fetcher)) = nodes.get_mut(*node)
+            && let Some(carrier) = errands.link_down(*peer, now.time)
+        {
+            fetcher.link_lost(carrier, now.time);
+            work.write(Work { node: *node });
+        }
+    }
+}
+
+pub(crate) fn take_answers(
+    mut answers: MessageReader<AnswerCame>,
+    mut nodes: Query<(&mut Errands, &mut Drops)>,
+    now: Res<Now>,
+    mut brought: MessageWriter<PacketBrought>,
+    mut work: MessageWriter<Work>,
+) {
+    for AnswerCame { node, peer, frame } in answers.read() {
+        let Ok((mut errands, mut drops)) = nodes.get_mut(*node) else {
+            continue;
+        };
+        let taken = match (frame, errands.carrier_of(*peer)) {
+            (Frame::Pushed { packet }, Some(carrier)) => {
+                let (carrier, packet) = (Some(carrier), packet.clone());
+                brought.write(PacketBrought {
+                    node: *node,
+                    carrier,
+                    packet,
+                });
+                true
+            }
+            (frame, Some(_)) => frame
+                .request()
+                .is_some_and(|request| errands.answer(*peer, request, frame.clone(), now.time)),
+            (_, None) => false,
+        };
+        if taken {
+            work.write(Work { node: *node });
+        } else {
+            drops.count(DropReason::AnswerUnasked);
+        }
+    }
+}
+
+pub(crate) fn end_errands(
+    mut work: MessageReader<Work>,
+    mut nodes: Query<&mut Errands>,
+    mut ended: MessageWriter<ErrandDone>,
+) {
+    for node in at_work(&mut work) {
+        if let Ok(mut errands) = nodes.get_mut(node) {
+            let done = errands.take_done();
+            ended.write_batch(done.into_iter().map(|done| ErrandDone { node, done }));
+        }
+    }
+}
+
+pub(crate) fn look_for_carriers(
+    mut work: MessageReader<Work>,
+    mut nodes: Query<(&Identity, Ref<AddressBook>, &mut Carriers)>,
+    now: Res<Now>,
+) {
+    for node in at_work(&mut work) {
+        if let Ok((identity, book, mut carriers)) = nodes.get_mut(node) {
+            carriers.look(identity.id(), &book, now.time);
+        }
+    }
+}
+
+type Speaker<'a> = (
+    &'a mut Errands,
+    &'a mut Outbox,
+    &'a Fetcher,
+    &'a Receipts,
+    &'a DayKeys,
+    &'a Carriers,
+);
+
+/// Dials, sends and hangs up what is due, and sets the node's timer to when the next thing is.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "three messages to links, and who listens"
+)]
+pub(crate) fn run_errands(
+    mut work: MessageReader<Work>,
+    mut nodes: Query<Speaker>,
+    links: Query<&Peer>,
+    listening: Query<&crate::receive::Receiver>,
+    now: Res<Now>,
+    mut timers: ResMut<Timers>,
+    mut dials: MessageWriter<Dial>,
+    mut hang_ups: MessageWriter<HangUp>,
+    mut out: MessageWriter<FrameOut>,
+    mut commands: Commands,
+) {
+    for node in at_work(&mut work) {
+        let Ok((mut errands, mut outbox, fetcher, receipts, keys, carriers)) = nodes.get_mut(node)
+        else {
+            continue;
+        };
+        for action in errands.poll(now.time) {
+            match action {
+                Action::Dial(carrier) => {
+                    let Some(address) = carriers.address(&carrier) else {
+                        errands.unreachable(carrier, now.time);
+                        continue;
+                    };
+                    let link = commands.spawn_empty().id();
+                    let (id, anonymous) = (Some(carrier), true);
+                    dials.write(Dial {
+                        node,
+                        link,
+                        address,
+                        id,
+                        anonymous,
+                    });
+                    errands.dialling(carrier, link, now.time);
+                }
+                Action::Send { link, request } => {
+                    let (Ok(peer), Some(task)) = (links.get(link), errands.task(request)) else {
+                        continue;
+                    };
+                    if let Some(frame) = asked(task, request, keys, &peer.handshake_hash) {
+                        send(&mut out, link, &frame);
+                    }
+                    if let Task::Deposit { message, .. } = task {
+                        outbox.left(*message);
+                    }
+                }
+                Action::HangUp(link) => {
+                    let reason = CloseReason::Idle;
+                    hang_ups.write(HangUp { peer: link, reason });
+                }
+            }
+        }
+        let fetching = listening.iter().any(|receiver| receiver.node == node);
+        let waits = [
+            errands.next_due(),
+            outbox.next_due(),
+            receipts.next_due(),
+            fetching.then(|| fetcher.next_due()).flatten(),
+        ];
+        let busy = fetching || waits.iter().any(Option::is_some);
+        let look = busy.then(|| now.time + LOOK);
+        // Whatever is due already waits for something that comes in, or for the next look.
+        let next = waits.into_iter().flatten().filter(|due| *due > now.time);
+        match next.chain(look).min() {
+            Some(next) => timers.set::<OwnTimer>(node, next),
+            None => timers.cancel::<OwnTimer>(node),
+        }
+        if errands.has_ended() {
+            timers.set::<OwnTimer>(node, now.time);
+        }
+    }
+}
+
+/// The frame of a request. A claim is signed anew for each handshake: the day's key is made, the signature is not kept.
+fn asked(task: &Task, request: u32, keys: &DayKeys, handshake_hash: &[u8; 32]) -> Option<Frame> {
+    Some(match task {
+        Task::Deposit { packet, .. } => Frame::Deposit {
+            request,
+            packet: packet.clone(),
+        },
+        Task::Ask { id, .. } => Frame::Ask { request, id: *id },
+        Task::Receipt { id, secret } => Frame::Receipt {
+            request,
+            id: *id,
+            secret: secret.clone(),
+        },
+        Task::Fetch { day, after } => {
+            let claim = keys.get(*day)?.claim(handshake_hash);
+            Frame::Fetch {
+                request,
+                claim,
+                after: *after,
+            }
+        }
+        Task::Subscribe { day } => {
+            let claim = keys.get(*day)?.claim(handshake_hash);
+            Frame::Subscribe { request, claim }
+        }
+    })
+}

@@ -1,0 +1,109 @@
+//! What a link has claimed, so that a claim is verified once however often it is shown. PROTOCOL 4.2
+
+use crate::drops::DropReason;
+use crate::limits::{LINK_BAD_CLAIMS_MAX, LINK_TAGS_MAX};
+use crate::mailbox::Claim;
+use crate::packet::Tag;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use std::collections::{BTreeSet, VecDeque};
+
+/// On a link's entity: the claims that it proved, and its subscriptions, each at most 32.
+#[derive(Component, Default)]
+pub struct Claims {
+    proved: VecDeque<([u8; 32], Claim, Tag)>,
+    bad: u8,
+    pub(crate) subscribed: BTreeSet<Tag>,
+}
+
+impl Claims {
+    /// The tag that is claimed. A mailbox's costs one verification the first time, and after 16 false ones nothing is
+    /// verified any more: a stranger must not make us work.
+    pub(crate) fn check(
+        &mut self,
+        claim: &Claim,
+        handshake_hash: &[u8; 32],
+    ) -> Result<Tag, DropReason> {
+        if let Claim::Once(tag) = claim {
+            return Ok(*tag);
+        }
+        let known =
+            |(hash, theirs, _): &&([u8; 32], Claim, Tag)| hash == handshake_hash && theirs == claim;
+        if let Some((_, _, tag)) = self.proved.iter().find(known) {
+            return Ok(*tag);
+        }
+        if self.bad >= LINK_BAD_CLAIMS_MAX {
+            return Err(DropReason::TooManyClaims);
+        }
+        let Ok(tag) = claim.prove(handshake_hash) else {
+            self.bad += 1;
+            return Err(DropReason::NotProved);
+        };
+        if self.proved.len() == LINK_TAGS_MAX {
+            self.proved.pop_front();
+        }
+        self.proved.push_back((*handshake_hash, claim.clone(), tag));
+        Ok(tag)
+    }
+
+    /// Notes a subscription, if the link has one left.
+    pub(crate) fn subscribe(&mut self, tag: Tag) -> Result<(), DropReason> {
+        if self.subscribed.len() >= LINK_TAGS_MAX && !self.subscribed.contains(&tag) {
+            return Err(DropReason::TooManyTags);
+        }
+        self.subscribed.insert(tag);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Mailbox;
+
+    const HASH: [u8; 32] = [3; 32];
+
+    // PROTOCOL 4.2
+    #[test]
+    fn a_claim_that_was_proved_is_believed_again_on_its_own_handshake_alone() {
+        let key = Mailbox::from_seed(&[1; 32]).day_key(5);
+        let mut claims = Claims::default();
+        for _ in 0..3 {
+            assert_eq!(claims.check(&key.claim(&HASH), &HASH), Ok(key.tag()));
+        }
+        assert_eq!(claims.proved.len(), 1);
+        let stale = claims.check(&key.claim(&HASH), &[4; 32]);
+        assert_eq!(stale, Err(DropReason::NotProved));
+    }
+
+    #[test]
+    fn after_sixteen_false_claims_a_link_is_not_listened_to() {
+        let mut claims = Claims::default();
+        let key = Mailbox::from_seed(&[1; 32]).day_key(5);
+        let forged = key.claim(&[9; 32]);
+        for _ in 0..LINK_BAD_CLAIMS_MAX {
+            assert_eq!(claims.check(&forged, &HASH), Err(DropReason::NotProved));
+        }
+        let good = key.claim(&HASH);
+        assert_eq!(claims.check(&good, &HASH), Err(DropReason::TooManyClaims));
+        assert!(claims.check(&Claim::Once(Tag([1; 16])), &HASH).is_ok());
+    }
+
+    // PROTOCOL 5
+    #[test]
+    fn a_link_remembers_and_subscribes_to_32_tags() {
+        let mut claims = Claims::default();
+        for day in 0..LINK_TAGS_MAX as u16 + 8 {
+            let key = Mailbox::from_seed(&[1; 32]).day_key(day);
+            claims.check(&key.claim(&HASH), &HASH).unwrap();
+        }
+        assert_eq!(claims.proved.len(), LINK_TAGS_MAX);
+        for n in 0..LINK_TAGS_MAX as u8 {
+            assert_eq!(claims.subscribe(Tag([n; 16])), Ok(()));
+        }
+        assert_eq!(claims.subscribe(Tag([0; 16])), Ok(()));
+        assert_eq!(
+            claims.subscribe(Tag([99; 16])),
+            Err(DropReason::TooManyTags)
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! Fetching and subscribing, on the carrier's side. In `Route`, set `RelaySystems::Fetch`, after deposits.
+
+use crate::cache::Cache;
+use crate::claims::Claims;
+use crate::decode::send;
+use crate::drops::{DropReason, Drops};
+use crate::frames::{FETCH, Frame, Reason, SUBSCRIBE};
+use crate::messages::{ClaimShown, PacketKept};
+use crate::mirror::{Mirror, Withheld};
+use crate::packet::Tag;
+use dunlin_engine::Now;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::{FrameOut, Peer, PeerDown};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// On a node: which links are to be told of packets for a tag. At most 32 a link.
+#[derive(Component, Default)]
+pub struct Subscribers(BTreeMap<Tag, BTreeSet<Entity>>);
+
+// PROTOCOL 2.3, 4.2
+pub(crate) fn answer_claims(
+    mut shown: MessageReader<ClaimShown>,
+    mut links: Query<(&Peer, &mut Claims)>,
+    mut nodes: Query<(&Cache, &Mirror, &mut Subscribers, &mut Drops)>,
+    withheld: Query<(), With<Withheld>>,
+    now: Res<Now>,
+    mut out: MessageWriter<FrameOut>,
+) {
+    for ClaimShown {
+        node,
+        peer,
+        request,
+        claim,
+        after,
+    } in shown.read()
+    {
+        let (Ok((link, mut claims)), Ok(carrier)) = (links.get_mut(*peer), nodes.get_mut(*node))
+        else {
+            continue;
+        };
+        let (cache, mirror, mut subscribers, mut drops) = carrier;
+        let request = *request;
+        let tag = claims.check(claim, &link.handshake_hash);
+        let answer = match (tag, after) {
+            (Ok(tag), Some(after)) => {
+                let may = |id| {
+                    !mirror
+                        .get(id)
+                        .is_some_and(|packet| withheld.contains(packet))
+                };
+                let (packet, left) = cache.page(tag, *after, now.time, may);
+                Ok(Frame::Fetched {
+                    request,
+                    left,
+                    packet,
+                })
+            }
+            (Ok(tag), None) => claims.subscribe(tag).map(|()| {
+                subscribers.0.entry(tag).or_default().insert(*peer);
+                Frame::Subscribed { request }
+            }),
+            (Err(drop), _) => Err(drop),
+        };
+        let answer = answer.unwrap_or_else(|drop| {
+            drops.count(drop);
+            let kind = if after.is_some() { FETCH } else { SUBSCRIBE };
+            let reason = match drop {
+                DropReason::TooManyTags => Reason::OverShare,
+                _ => Reason::NotProved,
+            };
+            Frame::Refused {
+                kind,
+                reason,
+                price: 0,
+                request,
+            }
+        });
+        send(&mut out, *peer, &answer);
+    }
+}
+
+// PROTOCOL 2.3
+pub(crate) fn push_to_subscribers(
+    mut kept: MessageReader<PacketKept>,
+    nodes: Query<(&Cache, &Subscribers)>,
+    now: Res<Now>,
+    mut out: MessageWriter<FrameOut>,
+) {
+    for PacketKept { node, id, tag } in kept.read() {
+        let Ok((cache, subscribers)) = nodes.get(*node) else {
+            continue;
+        };
+        let Some(links) = subscribers.0.get(tag) else {
+            continue;
+        };
+        if let Some(packet) = cache.get(*id, now.time) {
+            let frame = Frame::Pushed { packet };
+            links.iter().for_each(|link| send(&mut out, *link, &frame));
+        }
+    }
+}
+
+pub(crate) fn end_subscriptions(
+    mut down: MessageReader<PeerDown>,
+    links: Query<&Claims>,
+    mut nodes: Query<&mut Subscribers>,
+) {
+    for PeerDown { node, peer, .. } in down.read() {
+        let (Ok(claims), Ok(mut subscribers)) = (links.get(*peer), nodes.get_mut(*node)) else {
+            continue; // A dial that failed, or a node that is gone.
+        };
+        for tag in &claims.subscribed {
+            if let Some(links) = subscribers.0.get_mut(tag) {
+                links.remove(peer);
+                if links.is_empty() {
+                    subscribers.0.remove(tag);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The plugin: what the relay adds to an app.
+
+use crate::carriers::{self, OwnTimer};
+use crate::deposit::{self, Sweep};
+use crate::messages::{
+    AnswerCame, ClaimShown, ErrandDone, KnowledgeAsked, PacketArrived, PacketBrought, PacketGone,
+    PacketKept, ReceiptShown, Work,
+};
+use crate::settings::{self, DefaultSettings, RelaySettings, Section};
+use crate::{Claims, ask, decode, erase, fetch, frames, mirror, receive, send, status};
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{App, BoxError, Plugin, Turn};
+use dunlin_net::{FrameKinds, LinkPlugin, NetSystems, Peer};
+use std::any::type_name;
+use std::path::PathBuf;
+
+/// Sealed packets for those who are away: for each node with an [`Identity`](dunlin_net::Identity), and, if it has a
+/// [`Mailbox`](crate::Mailbox), for itself.
+///
+/// The section `[relay]` of dunlin.toml has the same keys, and goes before what the program says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayPlugin {
+    /// Keep packets for others.
+    pub carry: bool,
+    /// What is kept for others, in bytes, index included; 16,000,000 unless said otherwise.
+    pub cache_bytes: u64,
+    /// A folder for own messages that are under way.
+    pub outbox: Option<PathBuf>,
+    /// A file for the ids of messages that the application has had.
+    pub seen: Option<PathBuf>,
+}
+
+impl Default for RelayPlugin {
+    fn default() -> Self {
+        let RelaySettings {
+            carry,
+            cache_bytes,
+            outbox,
+            seen,
+        } = RelaySettings::default();
+        Self {
+            carry,
+            cache_bytes,
+            outbox,
+            seen,
+        }
+    }
+}
+
+/// The relay's sets, to order against.
+#[derive(SystemSet, Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RelaySystems {
+    /// In `Decode`: frames become messages, [`PacketArrived`] among them.
+    Decode,
+    /// In `Route`, first: receipts end packets.
+    Erase,
+    /// In `Route`, then: packets are kept or refused.
+    Deposit,
+    /// In `Route`, then: claims are answered, subscribers hear of new packets.
+    Fetch,
+    /// In `Route`, last: senders' questions are answered.
+    Ask,
+    /// In `Deliver`: the node's own side hears its carriers, plans and speaks.
+    Own,
+    /// In `Settle`: kept packets become entities.
+    Mirror,
+}
+
+impl Plugin for RelayPlugin {
+    fn requires(&self) -> Vec<&'static str> {
+        vec![type_name::<LinkPlugin>()]
+    }
+
+    fn build(&self, app: &mut App) -> Result<(), BoxError> {
+        let section: Section = app.config("relay")?;
+        let RelayPlugin {
+            carry,
+            cache_bytes,
+            outbox,
+            seen,
+        } = self.clone();
+        let settings = section.over(RelaySettings {
+            carry,
+            cache_bytes,
+            outbox,
+            seen,
+        });
+        let world = app.world_mut();
+        world.insert_resource(DefaultSettings(settings));
+        world.add_observer(settings::equip);
+        world.register_required_components::<Peer, Claims>();
+        world
+            .resource_mut::<FrameKinds>()
+            .claim(frames::DEPOSIT..=frames::LAST_RESERVED, "relay")?;
+        app.add_message::<PacketArrived>()
+            .add_message::<PacketKept>()
+            .add_message::<PacketGone>()
+            .add_message::<ClaimShown>()
+            .add_message::<ReceiptShown>()
+            .add_message::<KnowledgeAsked>()
+            .add_message::<AnswerCame>()
+            .add_message::<Work>()
+            .add_message::<ErrandDone>()
+            .add_message::<PacketBrought>()
+            .add_timer::<OwnTimer>()
+            .add_timer::<Sweep>();
+        add_systems(app);
+        app.call("relay.send", send::call_send)
+            .call("relay.outbox", send::call_outbox)
+            .stream("relay.watch", send::open_watch)
+            .stream("relay.receive", receive::open_receive)
+            .call("relay.confirm", receive::call_confirm)
+            .call("relay.status", status::call_status)
+            .call("relay.card", status::call_card);
+        Ok(())
+    }
+}
+
+fn add_systems(app: &mut App) {
+    use RelaySystems::{Ask, Decode, Deposit, Erase, Fetch, Mirror, Own};
+    app.configure_sets(Decode.in_set(Turn::Decode).after(NetSystems::Open));
+    app.configure_sets((Erase, Deposit, Fetch, Ask).chain().in_set(Turn::Route));
+    app.configure_sets(Own.in_set(Turn::Deliver));
+    app.configure_sets(Mirror.in_set(Turn::Settle));
+    app.add_startup(settings::equip_at_start);
+    app.add_systems(Decode, decode::decode_frames);
+    app.add_systems(Erase, (deposit::sweep_expired, erase::erase_delivered));
+    app.add_systems(Deposit, deposit::keep_deposits);
+    app.add_systems(
+        Fetch,
+        (
+            fetch::end_subscriptions,
+            fetch::answer_claims,
+            fetch::push_to_subscribers,
+        ),
+    );
+    app.add_systems(Ask, ask::answer_asked);
+    let hear = (
+        carriers::gather_work,
+        carriers::follow_links,
+        carriers::take_answers,
+        carriers::end_errands,
+        carriers::look_for_carriers,
+    );
+    let settle = (
+        send::settle_sent,
+        receive::settle_received,
+        receive::bring_own,
+        receive::open_brought,
+    );
+    let plan = (send::place_sent, receive::plan_rounds);
+    let speak = (
+        carriers::run_errands,
+        send::tell_watchers,
+        receive::tell_receivers,
+    );
+    app.add_systems(Own, (hear, settle, plan, speak));
+    app.add_systems(Mirror, mirror::mirror_packets);
+}

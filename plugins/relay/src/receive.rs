@@ -1,0 +1,370 @@
+//! Receiving: packets on our own tags are fetched, opened, and told to the application; once it has a message durably and
+//! says so, the carriers hear of it. The stream `relay.receive`, the call `relay.confirm`; in `Deliver`, sets
+//! `RelaySystems::Settle` and `RelaySystems::Plan`.
+
+use crate::cache::Cache;
+use crate::carriers::{Carriers, at_work};
+use crate::drops::{DropReason, Drops};
+use crate::errands::{Errands, Task};
+use crate::fetcher::{DayKeys, Fetcher};
+use crate::frames::Frame;
+use crate::head::Kind;
+use crate::inbox::{Arrival, Inbox, Received};
+use crate::life::day_of;
+use crate::limits::PLACES;
+use crate::mailbox::Mailbox;
+use crate::messages::{ErrandDone, PacketBrought, PacketGone, PacketKept, Work};
+use crate::nodes::{NodeName, Nodes, failed, refused};
+use crate::packet::{MessageId, PacketId};
+use crate::placement::place;
+use crate::receipts::Receipts;
+use crate::seal;
+use crate::seen::Seen;
+use crate::send::NodeParams;
+use crate::tombstones::Tombstones;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Open, Params, Reply, Sink};
+use dunlin_net::Identity;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// On a subscription: who receives a node's messages. Only while there is one the node fetches.
+#[derive(Component)]
+pub(crate) struct Receiver {
+    pub(crate) node: Entity,
+    sink: Sink,
+    told: BTreeSet<PacketId>,
+    fresh: bool,
+}
+
+pub(crate) fn open_receive(
+    In(open): In<Open<NodeParams>>,
+    names: Nodes,
+    nodes: Query<Has<Mailbox>>,
+    mut work: MessageWriter<Work>,
+    mut commands: Commands,
+) -> Result<(), CallError> {
+    let node = names.find(&open.params.node)?;
+    if !nodes.get(node).map_err(|error| failed(&error))? {
+        return Err(CallError::new(
+            "mailbox",
+            "this node has no mailbox, so nothing is for it",
+        ));
+    }
+    let receiver = Receiver {
+        node,
+        sink: open.sink,
+        told: BTreeSet::new(),
+        fresh: true,
+    };
+    commands.entity(open.subscription).insert(receiver);
+    work.write(Work { node });
+    Ok(())
+}
+
+/// What `relay.confirm` takes: the id of a message that the application now has durably.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfirmParams {
+    id: String,
+    #[serde(default)]
+    node: NodeName,
+}
+
+impl Params for ConfirmParams {}
+
+type Confirmer<'a> = (
+    (&'a mut Inbox, &'a mut Seen, &'a mut Receipts),
+    (&'a mut Cache, &'a mut Tombstones),
+    &'a Carriers,
+    Option<&'a ClockError>,
+);
+
+/// Only from here on receipts go out: a message that the application lost before would be lost for good.
+// PROTOCOL 4.3
+pub(crate) fn call_confirm(
+    In(call): In<Call<ConfirmParams>>,
+    names: Nodes,
+    mut nodes: Query<Confirmer>,
+    now: Res<Now>,
+    mut gone: MessageWriter<PacketGone>,
+    mut work: MessageWriter<Work>,
+) -> Result<Answer, CallError> {
+    let node = names.find(&call.params.node)?;
+    let message: MessageId = call
+        .params
+        .id
+        .parse()
+        .map_err(|error| refused("id", &error))?;
+    let ((mut inbox, mut seen, mut receipts), (mut cache, mut tombstones), carriers, clock) =
+        nodes.get_mut(node).map_err(|error| failed(&error))?;
+    let Some(id) = inbox.find(message) else {
+        let text = format!(
+            "no message {message} waits to be confirmed: it was confirmed before, or never came"
+        );
+        return Err(CallError::new("id", text));
+    };
+    let today = day_of(now.unix_ms_of(clock));
+    seen.insert(id, today).map_err(|error| {
+        let text = format!("it was not confirmed, since that cannot be written down: {error}");
+        CallError::new("disk", text)
+    })?;
+    if let Some(received) = inbox.take(id) {
+        let nearest = place(received.tag, carriers.list(), PLACES);
+        let told = received
+            .carriers
+            .iter()
+            .copied()
+            .chain(nearest.iter().map(|c| c.id));
+        receipts.tell(id, &received.secret, told, now.time);
+        // We may be a carrier of it ourselves, and its sender may ask us.
+        if cache.remove(id) {
+            tombstones.insert(id, received.secret.clone(), now.time);
+            gone.write(PacketGone { node, id });
+        }
+    }
+    work.write(Work { node });
+    Answer::of(())
+}
+
+pub(crate) fn settle_received(
+    mut ended: MessageReader<ErrandDone>,
+    mut nodes: Query<(&mut Fetcher, &mut Receipts, &mut Errands)>,
+    now: Res<Now>,
+    mut brought: MessageWriter<PacketBrought>,
+) {
+    for ErrandDone { node, done } in ended.read() {
+        let Ok((mut fetcher, mut receipts, mut errands)) = nodes.get_mut(*node) else {
+            continue;
+        };
+        let (carrier, answer) = (done.carrier, done.answer.clone());
+        match &done.task {
+            Task::Fetch { day, .. } => {
+                let (packet, next) = fetcher.fetched(carrier, *day, answer, now.time);
+                if let Some(packet) = packet {
+                    let carrier = Some(carrier);
+                    brought.write(PacketBrought {
+                        node: *node,
+                        carrier,
+                        packet,
+                    });
+                }
+                if let Some(task) = next {
+                    errands.add(carrier, task, now.time);
+                }
+            }
+            Task::Subscribe { day } => {
+                if !matches!(answer, Some(Frame::Subscribed { .. })) {
+                    fetcher.not_subscribed(carrier, *day);
+                }
+            }
+            Task::Receipt { id, .. } => {
+                receipts.told(*id, carrier, answer.is_some(), now.time);
+            }
+            Task::Deposit { .. } | Task::Ask { .. } => {}
+        }
+    }
+}
+
+/// A packet that our own cache keeps may be for us.
+pub(crate) fn bring_own(
+    mut kept: MessageReader<PacketKept>,
+    mut receivers: Query<&mut Receiver>,
+    nodes: Query<(&Cache, &DayKeys)>,
+    now: Res<Now>,
+    mut brought: MessageWriter<PacketBrought>,
+    mut work: MessageWriter<Work>,
+) {
+    let carrier = None;
+    for PacketKept { node, id, tag } in kept.read() {
+        if let Ok((cache, keys)) = nodes.get(*node)
+            && keys.has(*tag)
+            && let Some(packet) = cache.get(*id, now.time)
+        {
+            brought.write(PacketBrought {
+                node: *node,
+                carrier,
+                packet,
+            });
+            work.write(Work { node: *node });
+        }
+    }
+    for mut receiver in receivers.iter_mut().filter(|receiver| receiver.fresh) {
+        let Ok((cache, keys)) = nodes.get(receiver.node) else {
+            continue;
+        };
+        let tags = keys.tags();
+        if tags.is_empty() {
+            continue; // The day's keys are made later in this turn.
+        }
+        receiver.fresh = false;
+        for (_, tag) in tags {
+            let mut after = PacketId([0; 16]);
+            while let (Some(packet), _) = cache.page(tag, after, now.time, |_| true) {
+                after = packet.id();
+                brought.write(PacketBrought {
+                    node: receiver.node,
+                    carrier,
+                    packet,
+                });
+            }
+        }
+    }
+}
+
+type Opener<'a> = (
+    &'a Identity,
+    &'a DayKeys,
+    &'a Seen,
+    (
+        &'a mut Inbox,
+        &'a mut Receipts,
+        &'a mut Fetcher,
+        &'a mut Drops,
+    ),
+);
+
+pub(crate) fn open_brought(
+    mut brought: MessageReader<PacketBrought>,
+    mut nodes: Query<Opener>,
+    receivers: Query<&Receiver>,
+    now: Res<Now>,
+) {
+    for PacketBrought {
+        node,
+        carrier,
+        packet,
+    } in brought.read()
+    {
+        let Ok((identity, keys, seen, own)) = nodes.get_mut(*node) else {
+            continue;
+        };
+        let (mut inbox, mut receipts, mut fetcher, mut drops) = own;
+        let id = packet.id();
+        if !keys.has(packet.tag()) {
+            drops.count(DropReason::AnswerUnasked);
+            continue;
+        }
+        if seen.contains(id) {
+            drops.count(DropReason::Repeated);
+            // Whoever still has it did not hear that it has arrived.
+            let secret = match receipts.secret(id) {
+                Some(secret) => Some(secret.clone()),
+                None => seal::open(identity, packet)
+                    .ok()
+                    .map(|opened| opened.secret),
+            };
+            if let Some(secret) = secret {
+                receipts.tell(id, &secret, *carrier, now.time);
+            }
+            continue;
+        }
+        if !receivers.iter().any(|receiver| receiver.node == *node) {
+            continue; // Nobody is there to have it; its carriers keep it.
+        }
+        match inbox.arrive(identity, packet, *carrier) {
+            Arrival::New => {
+                if let Some(carrier) = carrier {
+                    fetcher.news(*carrier);
+                }
+            }
+            Arrival::Waiting => {}
+            Arrival::Dropped(reason) => drops.count(reason),
+        }
+    }
+}
+
+type Rounds<'a> = (
+    &'a Mailbox,
+    &'a mut DayKeys,
+    &'a mut Fetcher,
+    &'a mut Receipts,
+    &'a mut Errands,
+    &'a Carriers,
+    Option<&'a ClockError>,
+);
+
+pub(crate) fn plan_rounds(
+    mut work: MessageReader<Work>,
+    mut nodes: Query<Rounds>,
+    receivers: Query<&Receiver>,
+    now: Res<Now>,
+) {
+    for node in at_work(&mut work) {
+        let Ok((mailbox, mut keys, mut fetcher, mut receipts, mut errands, carriers, clock)) =
+            nodes.get_mut(node)
+        else {
+            continue; // No mailbox.
+        };
+        let mut tasks = receipts.poll(now.time);
+        if receivers.iter().any(|receiver| receiver.node == node) {
+            let today = day_of(now.unix_ms_of(clock));
+            keys.refresh(mailbox, today);
+            fetcher.look(&keys, carriers.list(), today);
+            errands.keep(fetcher.kept().clone());
+            tasks.extend(fetcher.poll(now.time, |carrier| errands.may_reach(carrier, now.time)));
+        } else {
+            errands.keep(BTreeSet::new());
+        }
+        for (carrier, task) in tasks {
+            errands.add(carrier, task, now.time);
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Told {
+    id: String,
+    from: String,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    sent_at_ms: u64,
+    packet: String,
+}
+
+impl Told {
+    fn of(packet: PacketId, received: &Received) -> Told {
+        let (kind, name) = match &received.head.kind {
+            Kind::Text => ("text", None),
+            Kind::File(name) => ("file", Some(name.clone())),
+        };
+        Told {
+            id: received.message.to_string(),
+            from: received.from.to_string(),
+            kind,
+            name,
+            sent_at_ms: received.head.sent_at_ms,
+            packet: packet.to_string(),
+        }
+    }
+}
+
+pub(crate) fn tell_receivers(
+    mut work: MessageReader<Work>,
+    nodes: Query<&Inbox>,
+    mut receivers: Query<&mut Receiver>,
+) {
+    for node in at_work(&mut work) {
+        let Ok(inbox) = nodes.get(node) else {
+            continue;
+        };
+        for mut receiver in receivers
+            .iter_mut()
+            .filter(|receiver| receiver.node == node)
+        {
+            receiver.told.retain(|id| inbox.has(*id));
+            for (id, received) in inbox.in_order() {
+                if receiver.told.contains(&id) {
+                    continue;
+                }
+                let told = Reply::of(Told::of(id, received)).unwrap_or_default();
+                let body = received.head.message.clone().into();
+                if receiver.sink.send(told.with_body(body)).is_err() {
+                    break; // It has not kept up, and is told at the next look.
+                }
+                receiver.told.insert(id);
+            }
+        }
+    }
+}

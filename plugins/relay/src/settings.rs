@@ -1,0 +1,161 @@
+//! How a node takes part, and what it is equipped with.
+
+use crate::cache::Cache;
+use crate::carriers::{Carriers, OwnTimer};
+use crate::drops::Drops;
+use crate::errands::Errands;
+use crate::fetch::Subscribers;
+use crate::fetcher::{DayKeys, Fetcher};
+use crate::inbox::Inbox;
+use crate::life::day_of;
+use crate::limits::CACHE_BYTES;
+use crate::mirror::Mirror;
+use crate::outbox::Outbox;
+use crate::outbox_disk;
+use crate::receipts::Receipts;
+use crate::seen::Seen;
+use crate::tombstones::Tombstones;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{ClockError, Now, Timers};
+use dunlin_net::{About, Identity, LinkSettings};
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// On a node: how it takes part. Nodes that are spawned without it get that of the plugin.
+#[derive(Component, Debug, Clone, PartialEq, Eq)]
+pub struct RelaySettings {
+    /// Keep packets for others.
+    pub carry: bool,
+    /// What is kept for others, in bytes, index included. In memory and nowhere else.
+    pub cache_bytes: u64,
+    /// A folder for own messages that are under way; without it they are gone when the program ends.
+    pub outbox: Option<PathBuf>,
+    /// A file for the ids of messages that the application has had; without it one may be shown twice after a restart.
+    pub seen: Option<PathBuf>,
+}
+
+impl Default for RelaySettings {
+    fn default() -> Self {
+        Self {
+            carry: true,
+            cache_bytes: CACHE_BYTES,
+            outbox: None,
+            seen: None,
+        }
+    }
+}
+
+/// The section `[relay]` of dunlin.toml. What it says goes before what the program says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Section {
+    cache_bytes: Option<u64>,
+    carry: Option<bool>,
+    outbox: Option<PathBuf>,
+    seen: Option<PathBuf>,
+}
+
+impl Section {
+    pub(crate) fn over(self, program: RelaySettings) -> RelaySettings {
+        RelaySettings {
+            carry: self.carry.unwrap_or(program.carry),
+            cache_bytes: self.cache_bytes.unwrap_or(program.cache_bytes),
+            outbox: self.outbox.or(program.outbox),
+            seen: self.seen.or(program.seen),
+        }
+    }
+}
+
+/// What nodes without settings of their own get. A resource: it says how the app is put together.
+#[derive(Resource, Debug, Clone)]
+pub(crate) struct DefaultSettings(pub(crate) RelaySettings);
+
+type Bare<'a> = (
+    Option<&'a RelaySettings>,
+    &'a mut LinkSettings,
+    Option<&'a ClockError>,
+);
+
+/// A node that gets an identity becomes a relay's node.
+pub(crate) fn equip(
+    added: On<Add<Identity>>,
+    nodes: Query<Bare>,
+    settings: Res<DefaultSettings>,
+    now: Res<Now>,
+    timers: ResMut<Timers>,
+    commands: Commands,
+) -> Result {
+    let node = [added.event_target()];
+    equip_all(&node, nodes, &settings, *now, timers, commands)
+}
+
+/// The same for those that were there before this plugin.
+pub(crate) fn equip_at_start(
+    there: Query<Entity, (With<Identity>, Without<Cache>)>,
+    nodes: Query<Bare>,
+    settings: Res<DefaultSettings>,
+    now: Res<Now>,
+    timers: ResMut<Timers>,
+    commands: Commands,
+) -> Result {
+    let there: Vec<Entity> = there.iter().collect();
+    equip_all(&there, nodes, &settings, *now, timers, commands)
+}
+
+fn equip_all(
+    there: &[Entity],
+    mut nodes: Query<Bare>,
+    default: &DefaultSettings,
+    now: Now,
+    mut timers: ResMut<Timers>,
+    mut commands: Commands,
+) -> Result {
+    for node in there {
+        let (settings, mut link, clock) = nodes.get_mut(*node)?;
+        let settings = settings.unwrap_or(&default.0).clone();
+        let unix_ms = now.unix_ms_of(clock);
+        if settings.carry {
+            link.about = link.about.and(About::CARRIES);
+        }
+        let mut outbox = Outbox::default();
+        if let Some(dir) = &settings.outbox {
+            let damaged = outbox_disk::load(dir, &mut outbox, now.time, unix_ms)
+                .map_err(|error| format!("the outbox {} cannot be read: {error}", dir.display()))?;
+            for path in damaged {
+                tracing::error!(path = %path.display(), "not a whole message: left where it is");
+            }
+        }
+        let seen = match &settings.seen {
+            None => Seen::in_memory(),
+            Some(path) => Seen::open(path, day_of(unix_ms))
+                .map_err(|error| format!("{} cannot be used: {error}", path.display()))?,
+        };
+        let capacity = if settings.carry {
+            settings.cache_bytes
+        } else {
+            0
+        };
+        timers.set::<OwnTimer>(*node, now.time);
+        commands.entity(*node).insert((
+            (
+                Cache::new(capacity),
+                Tombstones::default(),
+                Drops::default(),
+            ),
+            (
+                Subscribers::default(),
+                Mirror::default(),
+                Carriers::default(),
+            ),
+            (Errands::default(), outbox, Receipts::default()),
+            (
+                Fetcher::default(),
+                DayKeys::default(),
+                Inbox::default(),
+                seen,
+            ),
+            settings,
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What a node says of itself: the calls `relay.status` and `relay.card`.
+
+use crate::cache::Cache;
+use crate::card::Card;
+use crate::carriers::Carriers;
+use crate::drops::Drops;
+use crate::errands::Errands;
+use crate::inbox::Inbox;
+use crate::mailbox::Mailbox;
+use crate::nodes::{NodeName, Nodes, failed, refused};
+use crate::outbox::Outbox;
+use crate::send::NodeParams;
+use crate::settings::RelaySettings;
+use crate::tombstones::Tombstones;
+use dunlin_engine::bevy_ecs::prelude::*;
+use dunlin_engine::{Answer, Call, CallError, Params};
+use dunlin_net::{Bound, Identity, is_reachable};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+#[derive(Serialize)]
+struct Status {
+    id: String,
+    carry: bool,
+    packets: usize,
+    cache_bytes: u64,
+    cache_capacity: u64,
+    price_bits: u8,
+    tombstones: usize,
+    carriers_known: usize,
+    errand_links: usize,
+    errands: usize,
+    outbox: usize,
+    unconfirmed: usize,
+    drops: BTreeMap<&'static str, u64>,
+}
+
+type Facts<'a> = (
+    (&'a Identity, &'a RelaySettings),
+    (&'a Cache, &'a Tombstones, &'a Drops),
+    (&'a Carriers, &'a Errands, &'a Outbox, &'a Inbox),
+);
+
+pub(crate) fn call_status(
+    In(call): In<Call<NodeParams>>,
+    names: Nodes,
+    nodes: Query<Facts>,
+) -> Result<Answer, CallError> {
+    let node = names.find(&call.params.node)?;
+    let ((identity, settings), (cache, tombstones, drops), (carriers, errands, outbox, inbox)) =
+        nodes.get(node).map_err(|error| failed(&error))?;
+    Answer::of(Status {
+        id: identity.id().to_string(),
+        carry: settings.carry,
+        packets: cache.len(),
+        cache_bytes: cache.bytes(),
+        cache_capacity: cache.capacity(),
+        price_bits: cache.price(),
+        tombstones: tombstones.len(),
+        carriers_known: carriers.list().len(),
+        errand_links: errands.links(),
+        errands: errands.len(),
+        outbox: outbox.messages().count(),
+        unconfirmed: inbox.waiting().count(),
+        drops: drops
+            .counted()
+            .map(|(reason, count)| (reason.text(), count))
+            .collect(),
+    })
+}
+
+/// What `relay.card` takes: hints where we may be found, else the address of our socket; and a name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CardParams {
+    addresses: Option<Vec<SocketAddr>>,
+    name: Option<String>,
+    #[serde(default)]
+    node: NodeName,
+}
+
+impl Params for CardParams {}
+
+pub(crate) fn call_card(
+    In(call): In<Call<CardParams>>,
+    names: Nodes,
+    nodes: Query<(&Identity, Option<&Mailbox>, Option<&Bound>)>,
+) -> Result<Answer, CallError> {
+    let node = names.find(&call.params.node)?;
+    let (identity, mailbox, bound) = nodes.get(node).map_err(|error| failed(&error))?;
+    let Some(mailbox) = mailbox else {
+        return Err(CallError::new(
+            "mailbox",
+            "this node has no mailbox, so nobody can write to it",
+        ));
+    };
+    let addresses = call.params.addresses.unwrap_or_else(|| {
+        let own = bound.map(|bound| bound.0).filter(is_reachable);
+        own.into_iter().collect()
+    });
+    let card = Card::new(
+        identity,
+        mailbox.public(),
+        &addresses,
+        call.params.name.as_deref(),
+    );
+    Answer::of(card.map_err(|error| refused("card", &error))?.to_string())
+}
