@@ -1,17 +1,21 @@
 //! What is fuzzed: one plain function for each decoder of bytes that somebody else wrote. `cargo xtask fuzz` runs them
 //! under libFuzzer; `cargo xtask test` replays `tests/fuzz/corpus` through the same functions.
 
+mod link;
+
 use dunlin_engine::Config;
 use std::collections::BTreeMap;
 
 /// Every target by its name, which is also the name of its corpus and of its file in `fuzz_targets`.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("book", dunlin_net::fuzz::book),
     ("card_fields", dunlin_relay::fuzz::card_fields),
     ("card_text", dunlin_relay::fuzz::card_text),
     ("config", config),
     ("datagram", dunlin_net::fuzz::datagram),
     ("frames", dunlin_net::fuzz::frames),
     ("head", dunlin_relay::fuzz::head),
+    ("link", link::link),
     ("packet", dunlin_relay::fuzz::packet),
     ("relay_frame", dunlin_relay::fuzz::frame),
 ];
