@@ -3,8 +3,10 @@
 use crate::{Error, Global};
 use clap::Subcommand;
 use dunlin_net::KeyFile;
+use dunlin_relay::{Card, Mailbox};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use zeroize::Zeroizing;
 
@@ -28,12 +30,26 @@ enum Command {
     New,
     /// Show this device's id and where its keys are
     Show,
+    /// Print the contact card: what others need to write to this device
+    Card(CardArgs),
+}
+
+/// What the card says beside the keys.
+#[derive(clap::Args)]
+struct CardArgs {
+    /// What you call yourself, at most 32 bytes; everybody who gets the card can read it
+    #[arg(long)]
+    name: Option<String>,
+    /// Where you, or somebody who carries for you, may be found; may be repeated
+    #[arg(long = "address", value_name = "ADDR:PORT")]
+    addresses: Vec<SocketAddr>,
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     match args.command {
         Command::New => new(global)?,
         Command::Show => show(global)?,
+        Command::Card(args) => card(&args, global)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -56,4 +72,25 @@ fn show(global: &Global) -> Result<(), Error> {
         format_args!("id    {id}\nkeys  {path}"),
         &serde_json::json!({ "id": id, "keys": path }),
     )
+}
+
+fn card(args: &CardArgs, global: &Global) -> Result<(), Error> {
+    let keys = KeyFile::read(&global.key_file()?)?;
+    let identity = keys.identity()?;
+    let mailbox = Mailbox::from_seed(&keys.mailbox_seed);
+    let card = Card::new(
+        &identity,
+        mailbox.public(),
+        &args.addresses,
+        args.name.as_deref(),
+    )
+    .map_err(|error| {
+        Error::usage(format!(
+            "{error}: a name has at most 32 bytes and no control characters, an address is one that others can reach, \
+             and all fits 512 bytes"
+        ))
+    })?
+    .to_string();
+    let object = serde_json::json!({ "id": identity.id().to_string(), "card": card });
+    global.result(&card, &object)
 }
