@@ -45,6 +45,7 @@ impl DayKeys {
 }
 
 struct Round {
+    ended: bool,
     next: Time,
     wait: Duration,
     open: BTreeSet<u16>,
@@ -101,6 +102,7 @@ impl Fetcher {
         let mut tasks = Vec::new();
         for (carrier, days) in &self.targets {
             let round = self.rounds.entry(*carrier).or_insert_with(|| Round {
+                ended: false,
                 next: now,
                 wait: ROUND_FIRST,
                 open: BTreeSet::new(),
@@ -111,6 +113,7 @@ impl Fetcher {
                 continue;
             }
             if !may_reach(carrier) {
+                round.ended = true;
                 round.next = now + ROUND_FIRST;
                 continue;
             }
@@ -129,6 +132,16 @@ impl Fetcher {
             }
         }
         tasks
+    }
+
+    /// Whether there are carriers to ask, and each has answered or could not be reached, at least once.
+    #[must_use]
+    pub fn has_asked_all(&self) -> bool {
+        !self.targets.is_empty()
+            && self.targets.keys().all(|carrier| {
+                let round = self.rounds.get(carrier);
+                round.is_some_and(|round| round.ended && round.open.is_empty())
+            })
     }
 
     /// When [`poll`](Self::poll) has something to do next.
@@ -158,6 +171,7 @@ impl Fetcher {
         if let Some(round) = self.rounds.get_mut(&carrier) {
             round.open.remove(&day);
             if round.open.is_empty() {
+                round.ended = true;
                 round.wait = if round.news {
                     ROUND_FIRST
                 } else {

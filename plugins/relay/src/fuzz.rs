@@ -5,8 +5,10 @@ use crate::card::Card;
 use crate::frames::Frame;
 use crate::head::Head;
 use crate::mailbox::Mailbox;
+use crate::outbox_disk;
 use crate::packet::Packet;
 use bytes::Bytes;
+use dunlin_engine::Time;
 use dunlin_net::Identity;
 
 /// A packet, as a carrier gets it.
@@ -80,4 +82,16 @@ pub fn card_fields(bytes: &[u8]) {
             |again| again.addresses() == card.addresses() && again.name() == card.name()
         ));
     }
+}
+
+/// The file of an own message: one whose sum is right, whatever it holds.
+pub fn outbox_file(bytes: &[u8]) {
+    let sum = blake3::hash(bytes);
+    let file = [bytes, &sum.as_bytes()[..16]].concat();
+    let Some((id, message)) = outbox_disk::decode(file, Time::ZERO) else {
+        return;
+    };
+    let again = outbox_disk::encode(id, &message);
+    let read = outbox_disk::decode(again.clone(), Time::ZERO);
+    assert!(read.is_some_and(|(id, message)| outbox_disk::encode(id, &message) == again));
 }

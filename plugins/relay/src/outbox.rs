@@ -18,6 +18,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(2);
 /// And this often once all are placed: carriers come and go.
 const LOOK_PLACED: Duration = Duration::from_secs(30);
+/// And so long after a restart, in which carriers tell what they know.
+const ASK_FIRST: Duration = Duration::from_secs(10);
 /// A carrier that refused is asked again after this.
 const REFUSED_WAIT: Duration = Duration::from_mins(1);
 /// Questions in a row that did not reach a carrier after which its copy no longer counts.
@@ -140,6 +142,18 @@ impl OwnMessage {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// After a restart: what became of the copies is asked before new ones are made.
+    pub(crate) fn ask_first(&mut self, now: Time) {
+        if !self.stored.is_empty() {
+            self.look = now + ASK_FIRST;
+        }
+    }
+
+    /// Every carrier that may have a copy.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = PeerId> {
+        self.stored.keys().chain(&self.depositing).copied()
     }
 
     fn ask_wait(&self, now: Time) -> Duration {

@@ -66,7 +66,7 @@ pub(crate) fn load(
     Ok(damaged)
 }
 
-fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
+pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(id.0);
     bytes.extend(message.to.as_bytes());
@@ -90,7 +90,7 @@ fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage)> {
+pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage)> {
     let (body, check) = bytes.split_last_chunk::<CHECK_BYTES>()?;
     if blake3::hash(body).as_bytes()[..CHECK_BYTES] != *check {
         return None;
@@ -123,6 +123,7 @@ fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage)> {
     let mut message = OwnMessage::new(to, packet, u64::from_le_bytes(*created_ms), now);
     message.end = end;
     message.stored.extend(stored);
+    message.ask_first(now);
     Some((MessageId(*id), message))
 }
 

@@ -148,7 +148,11 @@ fn add_systems(app: &mut App) {
         receive::bring_own,
         receive::open_brought,
     );
-    let plan = (send::place_sent, receive::plan_rounds);
+    let plan = (
+        send::place_sent,
+        receive::plan_rounds,
+        receive::show_receipts,
+    );
     let speak = (
         carriers::run_errands,
         send::tell_watchers,

@@ -1,7 +1,7 @@
 //! Receipts on their way: every carrier that brought a message, and the 8 nearest to its tag, hear that it has arrived.
 
 use crate::errands::Task;
-use crate::limits::RECEIPTS_MAX;
+use crate::limits::{PLACES, RECEIPTS_MAX};
 use crate::packet::{DeleteSecret, PacketId};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -16,6 +16,7 @@ const TRIES_MAX: u32 = 5;
 
 struct Receipt {
     secret: DeleteSecret,
+    reached: usize,
     carriers: BTreeMap<PeerId, Telling>,
 }
 
@@ -42,6 +43,17 @@ impl Receipts {
         self.0.is_empty()
     }
 
+    /// How many messages should not be left alone yet: fewer than 4 carriers heard of them, and some were not tried at all. Half
+    /// of a packet's places is enough for its sender to learn of it.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let waits = |receipt: &&Receipt| {
+            receipt.reached < PLACES / 2
+                && receipt.carriers.values().any(|telling| telling.tries == 0)
+        };
+        self.0.values().filter(waits).count()
+    }
+
     /// The secret of a packet whose receipts are on their way.
     pub(crate) fn secret(&self, id: PacketId) -> Option<&DeleteSecret> {
         self.0.get(&id).map(|receipt| &receipt.secret)
@@ -60,6 +72,7 @@ impl Receipts {
         }
         let receipt = self.0.entry(id).or_insert_with(|| Receipt {
             secret: secret.clone(),
+            reached: 0,
             carriers: BTreeMap::new(),
         });
         for carrier in carriers {
@@ -108,6 +121,7 @@ impl Receipts {
             telling.open = false;
             telling.tries += 1;
             telling.next = now + AGAIN * (1 << telling.tries.min(TRIES_MAX));
+            receipt.reached += usize::from(reached);
             if reached || telling.tries >= TRIES_MAX {
                 receipt.carriers.remove(&carrier);
             }

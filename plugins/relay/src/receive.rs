@@ -274,11 +274,25 @@ pub(crate) fn open_brought(
     }
 }
 
+/// Carriers hear of what has arrived: from its recipient, and from its sender once that knows.
+pub(crate) fn show_receipts(
+    mut work: MessageReader<Work>,
+    mut nodes: Query<(&mut Receipts, &mut Errands)>,
+    now: Res<Now>,
+) {
+    for node in at_work(&mut work) {
+        if let Ok((mut receipts, mut errands)) = nodes.get_mut(node) {
+            for (carrier, task) in receipts.poll(now.time) {
+                errands.add(carrier, task, now.time);
+            }
+        }
+    }
+}
+
 type Rounds<'a> = (
     &'a Mailbox,
     &'a mut DayKeys,
     &'a mut Fetcher,
-    &'a mut Receipts,
     &'a mut Errands,
     &'a Carriers,
     Option<&'a ClockError>,
@@ -291,18 +305,18 @@ pub(crate) fn plan_rounds(
     now: Res<Now>,
 ) {
     for node in at_work(&mut work) {
-        let Ok((mailbox, mut keys, mut fetcher, mut receipts, mut errands, carriers, clock)) =
+        let Ok((mailbox, mut keys, mut fetcher, mut errands, carriers, clock)) =
             nodes.get_mut(node)
         else {
             continue; // No mailbox.
         };
-        let mut tasks = receipts.poll(now.time);
+        let mut tasks = Vec::new();
         if receivers.iter().any(|receiver| receiver.node == node) {
             let today = day_of(now.unix_ms_of(clock));
             keys.refresh(mailbox, today);
             fetcher.look(&keys, carriers.list(), today);
             errands.keep(fetcher.kept().clone());
-            tasks.extend(fetcher.poll(now.time, |carrier| errands.may_reach(carrier, now.time)));
+            tasks = fetcher.poll(now.time, |carrier| errands.may_reach(carrier, now.time));
         } else {
             errands.keep(BTreeSet::new());
         }

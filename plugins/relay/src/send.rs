@@ -13,6 +13,7 @@ use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::outbox::{Outbox, OwnMessage, State, Word};
 use crate::outbox_disk;
 use crate::packet::MessageId;
+use crate::receipts::Receipts;
 use crate::seal::{Envelope, seal};
 use crate::settings::RelaySettings;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -218,13 +219,22 @@ pub(crate) fn open_watch(
     Ok(())
 }
 
+type Settler<'a> = (
+    &'a mut Outbox,
+    &'a mut Errands,
+    &'a mut Receipts,
+    &'a Carriers,
+    &'a mut Drops,
+);
+
 pub(crate) fn settle_sent(
     mut ended: MessageReader<ErrandDone>,
-    mut nodes: Query<(&mut Outbox, &mut Errands, &Carriers, &mut Drops)>,
+    mut nodes: Query<Settler>,
     now: Res<Now>,
 ) {
     for ErrandDone { node, done } in ended.read() {
-        let Ok((mut outbox, mut errands, carriers, mut drops)) = nodes.get_mut(*node) else {
+        let Ok((mut outbox, mut errands, mut receipts, carriers, mut drops)) = nodes.get_mut(*node)
+        else {
             continue;
         };
         let (carrier, answer) = (done.carrier, done.answer.clone());
@@ -240,6 +250,12 @@ pub(crate) fn settle_sent(
                 let word = outbox.answered(*message, carrier, answer, now.time);
                 if word == Word::Forged {
                     drops.count(DropReason::ProofForged);
+                }
+                // The sender has the secret too now, and ends the copies that the recipient does not know of.
+                if let Some(message) = outbox.get(*message)
+                    && let Some(secret) = message.proof()
+                {
+                    receipts.tell(message.packet_id(), secret, message.holders(), now.time);
                 }
             }
             Task::Fetch { .. } | Task::Subscribe { .. } | Task::Receipt { .. } => {}

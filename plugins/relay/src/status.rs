@@ -5,16 +5,18 @@ use crate::card::Card;
 use crate::carriers::Carriers;
 use crate::drops::Drops;
 use crate::errands::Errands;
+use crate::fetcher::Fetcher;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::outbox::Outbox;
+use crate::receipts::Receipts;
 use crate::send::NodeParams;
 use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Params};
-use dunlin_net::{Bound, Identity, is_reachable};
+use dunlin_net::{Bound, Identity, Peer, is_reachable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,23 +35,32 @@ struct Status {
     errands: usize,
     outbox: usize,
     unconfirmed: usize,
+    /// Links of its own choosing or others', without those on which this node hides.
+    links: usize,
+    /// Each carrier that may hold mail has been asked at least once.
+    asked_all: bool,
+    /// Messages of which too few carriers have heard yet that they arrived.
+    receipts_waiting: usize,
     drops: BTreeMap<&'static str, u64>,
 }
 
 type Facts<'a> = (
     (&'a Identity, &'a RelaySettings),
     (&'a Cache, &'a Tombstones, &'a Drops),
-    (&'a Carriers, &'a Errands, &'a Outbox, &'a Inbox),
+    (&'a Carriers, &'a Errands, &'a Outbox),
+    (&'a Inbox, &'a Fetcher, &'a Receipts),
 );
 
 pub(crate) fn call_status(
     In(call): In<Call<NodeParams>>,
     names: Nodes,
     nodes: Query<Facts>,
+    peers: Query<&Peer>,
 ) -> Result<Answer, CallError> {
     let node = names.find(&call.params.node)?;
-    let ((identity, settings), (cache, tombstones, drops), (carriers, errands, outbox, inbox)) =
-        nodes.get(node).map_err(|error| failed(&error))?;
+    let (own, kept, work, mail) = nodes.get(node).map_err(|error| failed(&error))?;
+    let ((identity, settings), (cache, tombstones, drops)) = (own, kept);
+    let ((carriers, errands, outbox), (inbox, fetcher, receipts)) = (work, mail);
     Answer::of(Status {
         id: identity.id().to_string(),
         carry: settings.carry,
@@ -63,6 +74,12 @@ pub(crate) fn call_status(
         errands: errands.len(),
         outbox: outbox.messages().count(),
         unconfirmed: inbox.waiting().count(),
+        links: peers
+            .iter()
+            .filter(|peer| peer.node == node && !peer.hidden)
+            .count(),
+        asked_all: fetcher.has_asked_all(),
+        receipts_waiting: receipts.waiting(),
         drops: drops
             .counted()
             .map(|(reason, count)| (reason.text(), count))
