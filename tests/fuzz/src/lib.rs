@@ -16,6 +16,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("frames", dunlin_net::fuzz::frames),
     ("head", dunlin_relay::fuzz::head),
     ("link", link::link),
+    ("outbox_file", dunlin_relay::fuzz::outbox_file),
     ("packet", dunlin_relay::fuzz::packet),
     ("relay_frame", dunlin_relay::fuzz::frame),
 ];
