@@ -17,7 +17,7 @@ struct Absence {
 
 #[derive(PartialEq)]
 enum Place {
-    /// Code that is no test.
+    /// Code that is neither test nor example.
     Product,
     /// Code, tests included.
     Code,
@@ -97,7 +97,8 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
                 continue;
             }
             for (i, code) in file.code.iter().enumerate() {
-                if absence.place == Place::Product && file.is_test[i] {
+                let aside = file.is_test[i] || file.path.contains("/examples/");
+                if absence.place == Place::Product && aside {
                     continue;
                 }
                 if absence.unless.is_some_and(|excuse| has_word(code, excuse)) {
@@ -132,6 +133,13 @@ mod tests {
         assert_eq!(lines("plugins/relay/src/cache.rs", text), [1]);
         assert_eq!(lines("plugins/net/src/udp/socket.rs", text), [0; 0]);
         assert_eq!(lines("apps/dunlin/src/main.rs", text), [0; 0]);
+    }
+
+    #[test]
+    fn an_example_may_print_and_a_library_not() {
+        let text = "fn a() { println!(); }\n";
+        assert_eq!(lines("plugins/net/examples/a.rs", text), [0; 0]);
+        assert_eq!(lines("plugins/net/src/a.rs", text), [1]);
     }
 
     #[test]
