@@ -60,6 +60,12 @@ fn proved_id(noise: &Noise) -> Result<PeerId, DropReason> {
     PeerId::from_agreement_key(&key).map_err(|_| DropReason::HandshakeId)
 }
 
+fn draw(random: &mut impl CryptoRng) -> Secret {
+    let mut bytes = Secret::default();
+    random.fill_bytes(&mut *bytes);
+    bytes
+}
+
 fn datagram(header: Header, parts: &[&[u8]]) -> Bytes {
     let mut bytes = header.encode().to_vec();
     for part in parts {
@@ -113,7 +119,7 @@ impl Initiation {
             &prologue(&header.encode()),
             secret,
             remote.as_ref(),
-            random,
+            &draw(random),
         )?;
         let mut message = Vec::new();
         let payload = match pattern {
@@ -172,7 +178,6 @@ impl Initiation {
             return Err(DropReason::Unasked);
         }
         let remote = header.counter as u32; // The high half is zero: `Header::decode`.
-        let forged = |_: NoiseError| DropReason::HandshakeForged;
         open_hello(self.noise.read(body).map_err(forged)?)?;
         let id = proved_id(&self.noise)?;
         let third = match self.pattern {
@@ -218,8 +223,21 @@ pub(crate) enum Pending {
         anonymous: bool,
     },
     /// XX: the third message does.
-    Third { noise: Box<Noise>, remote: u32 },
+    Third(Box<Third>),
 }
+
+/// A responder that waits for XX-3.
+pub(crate) struct Third {
+    noise: Noise,
+    /// With what the same state can be made again, should a forgery have spoilt it.
+    first: Header,
+    message: Vec<u8>,
+    ephemeral: Secret,
+    forgeries: u8,
+}
+
+/// Forged third messages that are lived with; only who sees the handshake can send one, and each costs us three multiplications.
+const FORGERIES_MAX: u8 = 8; // guess
 
 /// Reads a first message (after its cookie) and answers it. `index` is the one we choose for the session.
 // PROTOCOL 2.2
@@ -231,28 +249,17 @@ pub(crate) fn respond(
     now: Time,
     random: &mut impl CryptoRng,
 ) -> Result<(Bytes, Pending), DropReason> {
-    let (pattern, answer) = match header.kind {
+    let (pattern, kind) = match header.kind {
         Kind::Ik1 => (Pattern::Ik, Kind::Ik2),
         Kind::Xx1 => (Pattern::Xx, Kind::Xx2),
         _ => return Err(DropReason::Unasked),
     };
-    let forged = |_: NoiseError| DropReason::HandshakeForged;
-    let mut noise =
-        Noise::responder(pattern, &prologue(&header.encode()), secret, random).map_err(forged)?;
-    let payload = noise.read(message).map_err(forged)?;
-    let proved = match pattern {
-        Pattern::Ik => Some((read_hello(payload)?, proved_id(&noise)?)),
-        Pattern::Xx => None,
-    };
-    let mut reply = Vec::new();
-    noise.write(&hello(false), &mut reply).map_err(forged)?;
-    let answer = Header {
-        kind: answer,
-        index: header.index,
-        counter: index.into(),
-    };
-    let pending = match proved {
-        Some((anonymous, id)) => {
+    let ephemeral = draw(random);
+    let (mut noise, payload, reply) =
+        answer(pattern, secret, header, message, &ephemeral).map_err(forged)?;
+    let pending = match pattern {
+        Pattern::Ik => {
+            let (anonymous, id) = (read_hello(payload)?, proved_id(&noise)?);
             let split = noise.split().ok_or(DropReason::HandshakeForged)?;
             Pending::Data {
                 session: Box::new(Session::new(&split, false, index, header.index, now)),
@@ -260,28 +267,70 @@ pub(crate) fn respond(
                 anonymous,
             }
         }
-        None => Pending::Third {
-            noise: Box::new(noise),
-            remote: header.index,
-        },
+        Pattern::Xx => Pending::Third(Box::new(Third {
+            noise,
+            first: *header,
+            message: message.to_vec(),
+            ephemeral,
+            forgeries: 0,
+        })),
     };
-    Ok((datagram(answer, &[&reply]), pending))
+    let header = Header {
+        kind,
+        index: header.index,
+        counter: index.into(),
+    };
+    Ok((datagram(header, &[&reply]), pending))
 }
 
-/// Reads XX-3. A forgery leaves all as it was.
-// PROTOCOL 2.2
-pub(crate) fn conclude(
-    noise: &mut Noise,
+fn forged(_: NoiseError) -> DropReason {
+    DropReason::HandshakeForged
+}
+
+/// A responder that has read the first message and written the second; what it read, and what it wrote.
+fn answer(
+    pattern: Pattern,
+    secret: &Secret,
     header: &Header,
     message: &[u8],
-    remote: u32,
-    now: Time,
-) -> Result<(Session, PeerId), DropReason> {
-    let payload = noise
-        .read(message)
-        .map_err(|_| DropReason::HandshakeForged)?;
-    open_hello(payload)?;
-    let id = proved_id(noise)?;
-    let split = noise.split().ok_or(DropReason::HandshakeForged)?;
-    Ok((Session::new(&split, false, header.index, remote, now), id))
+    ephemeral: &Secret,
+) -> Result<(Noise, Vec<u8>, Vec<u8>), NoiseError> {
+    let prologue = prologue(&header.encode());
+    let mut noise = Noise::responder(pattern, &prologue, secret, ephemeral)?;
+    let payload = noise.read(message)?;
+    let mut reply = Vec::new();
+    noise.write(&hello(false), &mut reply)?;
+    Ok((noise, payload, reply))
+}
+
+impl Third {
+    /// Reads XX-3. A forgery leaves all as it was, but for a few that only who sees the handshake could send.
+    // PROTOCOL 2.2
+    pub(crate) fn conclude(
+        &mut self,
+        secret: &Secret,
+        header: &Header,
+        message: &[u8],
+        now: Time,
+    ) -> Result<(Session, PeerId), DropReason> {
+        let Ok(payload) = self.noise.read(message) else {
+            if self.forgeries < FORGERIES_MAX {
+                self.forgeries += 1;
+                let again = answer(
+                    Pattern::Xx,
+                    secret,
+                    &self.first,
+                    &self.message,
+                    &self.ephemeral,
+                );
+                (self.noise, ..) = again.map_err(forged)?;
+            }
+            return Err(DropReason::HandshakeForged);
+        };
+        open_hello(payload)?;
+        let id = proved_id(&self.noise)?;
+        let split = self.noise.split().ok_or(DropReason::HandshakeForged)?;
+        let session = Session::new(&split, false, header.index, self.first.index, now);
+        Ok((session, id))
+    }
 }

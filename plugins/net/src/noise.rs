@@ -6,7 +6,6 @@
 use blake2::{Blake2s256, Digest};
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Tag};
-use rand_core::CryptoRng;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
@@ -27,7 +26,8 @@ pub enum Pattern {
     Xx,
 }
 
-/// One side of a handshake. A message that does not verify leaves it as it was, so a forgery costs only its own work.
+/// One side of a handshake. A message that does not verify leaves it as it was, so a forgery costs only its own work; but for the
+/// third of XX, whose first half may verify and move the state: whoever reads that must be able to begin again.
 pub struct Noise(HandshakeState);
 
 /// The two data keys and the handshake hash.
@@ -46,7 +46,8 @@ pub struct Split {
 pub struct NoiseError;
 
 impl Noise {
-    /// The initiator's side; `remote` is the responder's X25519 key, which IK needs and XX does not take.
+    /// The initiator's side; `remote` is the responder's X25519 key, which IK needs and XX does not take. `ephemeral` is 32 random
+    /// bytes, never used twice with other messages.
     ///
     /// # Errors
     /// If the pattern needs another set of keys.
@@ -55,9 +56,9 @@ impl Noise {
         prologue: &[u8],
         secret: &Zeroizing<[u8; 32]>,
         remote: Option<&[u8; 32]>,
-        random: &mut impl CryptoRng,
+        ephemeral: &Zeroizing<[u8; 32]>,
     ) -> Result<Noise, NoiseError> {
-        let builder = builder(pattern, prologue, secret, random)?;
+        let builder = builder(pattern, prologue, secret, ephemeral)?;
         let builder = match remote {
             Some(key) => builder.remote_public_key(key).map_err(|_| NoiseError)?,
             None => builder,
@@ -73,9 +74,9 @@ impl Noise {
         pattern: Pattern,
         prologue: &[u8],
         secret: &Zeroizing<[u8; 32]>,
-        random: &mut impl CryptoRng,
+        ephemeral: &Zeroizing<[u8; 32]>,
     ) -> Result<Noise, NoiseError> {
-        builder(pattern, prologue, secret, random)?
+        builder(pattern, prologue, secret, ephemeral)?
             .build_responder()
             .map(Noise)
             .map_err(|_| NoiseError)
@@ -133,22 +134,22 @@ fn builder<'key>(
     pattern: Pattern,
     prologue: &'key [u8],
     secret: &'key Zeroizing<[u8; 32]>,
-    random: &mut impl CryptoRng,
+    ephemeral: &Zeroizing<[u8; 32]>,
 ) -> Result<Builder<'key>, NoiseError> {
     let name = match pattern {
         Pattern::Ik => IK,
         Pattern::Xx => XX,
     };
-    let mut ephemeral = Zeroizing::new([0; 32]);
-    random.fill_bytes(&mut *ephemeral);
-    let resolver = Box::new(Primitives { ephemeral });
+    let resolver = Box::new(Primitives {
+        ephemeral: ephemeral.clone(),
+    });
     Builder::with_resolver(name.parse().map_err(|_| NoiseError)?, resolver)
         .local_private_key(&secret[..])
         .and_then(|builder| builder.prologue(prologue))
         .map_err(|_| NoiseError)
 }
 
-/// Hands snow our primitives, and one ephemeral key drawn beforehand from the node's generator: chance is an argument here too.
+/// Hands snow our primitives, and one ephemeral key: chance is an argument here too.
 struct Primitives {
     ephemeral: Zeroizing<[u8; 32]>,
 }

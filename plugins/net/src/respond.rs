@@ -3,7 +3,7 @@
 use crate::datagram::Header;
 use crate::desk::{Desk, PartsItem, greet};
 use crate::half_open::HalfOpen;
-use crate::handshake::{Pending, conclude, cookie_datagram, respond};
+use crate::handshake::{Pending, cookie_datagram, respond};
 use crate::limits::{COOKIE_BYTES, LINKS_MAX, SIMULTANEOUS_AGE_MAX};
 use crate::link_table::Place;
 use crate::{DownReason, DropReason, PeerId, Prefix};
@@ -98,10 +98,11 @@ pub(crate) fn on_third(
     let now = desk.time();
     let row = parts.links.half_open.get_mut(header.index);
     let row = row.ok_or(DropReason::NoSession)?;
-    let Pending::Third { noise, remote } = &mut row.pending else {
+    let Pending::Third(third) = &mut row.pending else {
         return Err(DropReason::Unasked); // Repeated: the first one did.
     };
-    let (session, id) = conclude(noise, header, message, *remote, now)?;
+    let secret = parts.identity.agreement_secret();
+    let (session, id) = third.conclude(secret, header, message, now)?;
     if id == parts.identity.id() {
         return Err(DropReason::HandshakeId);
     }
