@@ -11,8 +11,22 @@ use dunlin_io::IoPlugin;
 /// UDP sockets: one for each node that has [`Listen`](crate::Listen), and as many as apps ask for by the `udp` calls.
 ///
 /// Links meet it only in [`DatagramIn`] and [`DatagramOut`], so that a simulator can stand in its place.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UdpPlugin;
+#[derive(Clone, Copy, Debug)]
+pub struct UdpPlugin {
+    /// Sockets that one caller may have open: a page in a loop must not use up the program's files.
+    pub sockets_per_caller_max: usize,
+    /// Sockets that all callers together may have open.
+    pub sockets_max: usize,
+}
+
+impl Default for UdpPlugin {
+    fn default() -> UdpPlugin {
+        UdpPlugin {
+            sockets_per_caller_max: 64, // guess
+            sockets_max: 1_024,         // guess
+        }
+    }
+}
 
 impl Plugin for UdpPlugin {
     fn requires(&self) -> Vec<&'static str> {
@@ -25,7 +39,10 @@ impl Plugin for UdpPlugin {
             .add_message::<Arrived>();
         let world = app.world_mut();
         world.init_resource::<UdpDrops>();
-        world.init_resource::<OpenSockets>();
+        world.insert_resource(OpenSockets::limited_to(
+            self.sockets_per_caller_max,
+            self.sockets_max,
+        ));
         world.init_resource::<SharedBuffers>();
         world.add_observer(listen::listen);
         world.add_observer(listen::stop_listening);

@@ -69,7 +69,7 @@ pub struct BatchSocket {
     socket: Socket,
     /// For links only: it forbids fragmentation, which apps may want.
     offload: Option<UdpSocketState>,
-    is_ipv6: bool,
+    bound: SocketAddr,
 }
 
 /// Memory that reads go to; one serves any number of sockets in turn.
@@ -126,10 +126,11 @@ impl BatchSocket {
             .links
             .then(|| UdpSocketState::new((&socket).into()))
             .transpose()?;
+        let bound = address_of(socket.local_addr()?)?;
         Ok(BatchSocket {
             socket,
             offload,
-            is_ipv6,
+            bound,
         })
     }
 
@@ -144,7 +145,7 @@ impl BatchSocket {
     /// Whether an IPv6 socket (which may take IPv4 as well).
     #[must_use]
     pub fn is_ipv6(&self) -> bool {
-        self.is_ipv6
+        self.bound.is_ipv6()
     }
 
     /// Whether the system may cut its datagrams into fragments.
@@ -354,13 +355,18 @@ impl BatchSocket {
         self.socket.connect(&peer.into())
     }
 
-    /// Ends [`connect`](Self::connect).
+    /// Ends [`connect`](Self::connect). The socket keeps its address.
     ///
     /// # Errors
-    /// `ENOTCONN` if it is not connected.
+    /// `ENOTCONN` if it is not connected; `EADDRINUSE` if somebody was quick to take its port.
     pub fn disconnect(&self) -> io::Result<()> {
         self.remote_address()?;
-        Ok(rustix::net::connect_unspec(&self.socket)?)
+        rustix::net::connect_unspec(&self.socket)?;
+        // Linux takes back a port that it had chosen itself.
+        if self.local_address()?.port() == 0 {
+            self.socket.bind(&self.bound.into())?;
+        }
+        Ok(())
     }
 
     /// Whom it is connected to.
@@ -374,7 +380,7 @@ impl BatchSocket {
     /// The form in which this socket reaches `to`: an IPv6 socket writes IPv4 addresses as mapped ones (RFC 4291, 2.5.5.2).
     fn reachable(&self, to: SocketAddr) -> SocketAddr {
         match to {
-            SocketAddr::V4(v4) if self.is_ipv6 => {
+            SocketAddr::V4(v4) if self.bound.is_ipv6() => {
                 SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into()
             }
             as_is => as_is,

@@ -7,7 +7,7 @@ use super::wire::Wire;
 use bevy_ecs::lifecycle::HookContext;
 use bevy_ecs::prelude::*;
 use bevy_ecs::world::DeferredWorld;
-use dunlin_engine::{Reply, Responder, bevy_ecs};
+use dunlin_engine::{CallError, Reply, Responder, bevy_ecs};
 use dunlin_io::Io;
 use std::collections::BTreeMap;
 use std::io;
@@ -55,12 +55,45 @@ fn forget(mut world: DeferredWorld, context: HookContext) {
 }
 
 /// The sockets of callers, by handle.
-#[derive(Resource, Default)]
+#[derive(Resource)]
 pub(crate) struct OpenSockets {
     last: u64,
+    per_caller_max: usize,
+    max: usize,
     pub(crate) by_handle: BTreeMap<u64, OpenSocket>,
     /// Who waits until a socket's port is free again. Each was in `by_handle` before, and its task ends at once, so this is as small.
     closing: BTreeMap<u64, Responder>,
+}
+
+impl OpenSockets {
+    pub(crate) fn limited_to(per_caller_max: usize, max: usize) -> OpenSockets {
+        OpenSockets {
+            last: 0,
+            per_caller_max,
+            max,
+            by_handle: BTreeMap::new(),
+            closing: BTreeMap::new(),
+        }
+    }
+
+    /// Whether `caller` may open one more.
+    ///
+    /// # Errors
+    /// `EMFILE`, with the numbers.
+    pub(crate) fn room_for(&self, caller: Entity) -> Result<(), CallError> {
+        let open = self.by_handle.values();
+        let own = open.filter(|open| open.caller == caller).count();
+        if own < self.per_caller_max && self.by_handle.len() < self.max {
+            return Ok(());
+        }
+        let text = format!(
+            "{own} sockets of yours are open, {} in all; the limits are {} and {}: close some",
+            self.by_handle.len(),
+            self.per_caller_max,
+            self.max
+        );
+        Err(CallError::new("EMFILE", text))
+    }
 }
 
 #[derive(Clone, Copy)]

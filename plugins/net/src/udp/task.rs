@@ -135,13 +135,18 @@ async fn read(watched: &UdpSocket, wire: &Wire, inlet: &Inlet) -> io::Result<()>
     let mut errors = 0;
     loop {
         wire.reading().await;
-        watched.readable().await?;
+        // Where a datagram sent earlier has failed, the socket is not readable but in error; the next read says how.
+        let ready = watched.ready(Interest::READABLE | Interest::ERROR).await?;
+        let what = match ready.is_error() {
+            true => Interest::ERROR,
+            false => Interest::READABLE,
+        };
         if !wire.reads() {
             continue; // Still ready, for whoever reads next.
         }
         let mut batches = Batches::new(&wire.drops);
         let mut failed = None;
-        let outcome = watched.try_io(Interest::READABLE, || {
+        let outcome = watched.try_io(what, || {
             let mut buffers = inlet
                 .buffers
                 .0

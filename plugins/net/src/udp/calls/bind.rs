@@ -2,7 +2,6 @@
 
 use super::address::{Address, scope, with_port};
 use super::own::{OfSocket, Own};
-use super::{SOCKETS_A_CALLER_MAX, SOCKETS_MAX};
 use crate::udp::code::{bind_advice, call_error, code};
 use crate::udp::socket::{BatchSocket, Options};
 use crate::udp::sockets::{self, OpenSockets};
@@ -73,20 +72,7 @@ pub(in crate::udp) fn bind(
     let io = world.get_resource::<Io>().cloned().ok_or_else(|| {
         CallError::new("ENOTSUP", "sockets need IoPlugin, and this runner has none")
     })?;
-    let open = &world.resource::<OpenSockets>().by_handle;
-    let of_caller = open
-        .values()
-        .filter(|open| open.caller == call.caller)
-        .count();
-    if of_caller >= SOCKETS_A_CALLER_MAX || open.len() >= SOCKETS_MAX {
-        return Err(CallError::new(
-            "EMFILE",
-            format!(
-                "{of_caller} sockets of yours are open, {} in all; the limits are {SOCKETS_A_CALLER_MAX} and {SOCKETS_MAX}: close some",
-                open.len()
-            ),
-        ));
-    }
+    world.resource::<OpenSockets>().room_for(call.caller)?;
     let address = address_to_bind(params)?;
     let options = Options {
         links: false,

@@ -16,10 +16,6 @@ mod send;
 
 use dunlin_engine::{App, Turn};
 
-/// Sockets that one caller, and all together, may have open: a page in a loop must not use up the program's files. // guess
-const SOCKETS_A_CALLER_MAX: usize = 64;
-const SOCKETS_MAX: usize = 1_024;
-
 pub(super) fn add(app: &mut App) {
     app.call("udp.bind", bind::bind)
         .call("udp.close", bind::close)
