@@ -1,6 +1,7 @@
 //! What is fuzzed: one plain function for each decoder of bytes that somebody else wrote. `cargo xtask fuzz` runs them
 //! under libFuzzer; `cargo xtask test` replays `tests/fuzz/corpus` through the same functions.
 
+mod carrier;
 mod link;
 
 use dunlin_engine::Config;
@@ -11,6 +12,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("book", dunlin_net::fuzz::book),
     ("card_fields", dunlin_relay::fuzz::card_fields),
     ("card_text", dunlin_relay::fuzz::card_text),
+    ("carrier", carrier::carrier),
     ("config", config),
     ("datagram", dunlin_net::fuzz::datagram),
     ("frames", dunlin_net::fuzz::frames),
