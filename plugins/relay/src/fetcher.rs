@@ -61,11 +61,15 @@ pub struct Fetcher {
     targets: BTreeMap<PeerId, Vec<u16>>,
     rounds: BTreeMap<PeerId, Round>,
     kept: BTreeSet<PeerId>,
+    changed: Time,
 }
+
+/// A node hears of carriers within a few round trips of its first link; once none was added for so long, it has the most of them.
+const SETTLED: Duration = Duration::from_secs(10);
 
 impl Fetcher {
     /// Takes in which days and carriers there are. Does nothing if neither changed.
-    pub(crate) fn look(&mut self, keys: &DayKeys, candidates: &[Candidate], today: u16) {
+    pub(crate) fn look(&mut self, keys: &DayKeys, candidates: &[Candidate], today: u16, now: Time) {
         let tags = keys.tags();
         if tags == self.tags && candidates == self.candidates {
             return;
@@ -81,6 +85,13 @@ impl Fetcher {
             let nearest = place(*tag, candidates, KEPT_LINKS_MAX);
             self.kept
                 .extend(nearest.into_iter().map(|candidate| candidate.id));
+        }
+        if self
+            .targets
+            .keys()
+            .any(|carrier| !self.rounds.contains_key(carrier))
+        {
+            self.changed = now;
         }
         let targets = &self.targets;
         self.rounds
@@ -134,10 +145,12 @@ impl Fetcher {
         tasks
     }
 
-    /// Whether there are carriers to ask, and each has answered or could not be reached, at least once.
+    /// Whether there are carriers to ask, each has answered or could not be reached, at least once, and none was added for a
+    /// while.
     #[must_use]
-    pub fn has_asked_all(&self) -> bool {
+    pub fn has_asked_all(&self, now: Time) -> bool {
         !self.targets.is_empty()
+            && now - self.changed >= SETTLED
             && self.targets.keys().all(|carrier| {
                 let round = self.rounds.get(carrier);
                 round.is_some_and(|round| round.ended && round.open.is_empty())
@@ -234,7 +247,7 @@ mod tests {
         let mut keys = DayKeys::default();
         keys.refresh(&Mailbox::from_seed(&[1; 32]), 20_000);
         let mut fetcher = Fetcher::default();
-        fetcher.look(&keys, &candidates(carriers), 20_000);
+        fetcher.look(&keys, &candidates(carriers), 20_000, Time::ZERO);
         fetcher
     }
 
@@ -301,6 +314,24 @@ mod tests {
             now = next;
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 1, 2]);
+    }
+
+    #[test]
+    fn all_were_asked_once_each_has_answered_for_every_day_and_nobody_new_is_heard_of() {
+        let mut fetcher = fetcher(2);
+        let tasks = fetcher.poll(Time::ZERO, |_| true);
+        for (carrier, task) in tasks {
+            if let Task::Fetch { day, .. } = task {
+                assert!(!fetcher.has_asked_all(seconds(60)));
+                // One of them cannot be reached, which holds up nobody.
+                let reached = carrier != candidates(1)[0].id;
+                let answer = empty().filter(|_| reached);
+                fetcher.fetched(carrier, day, answer, Time::ZERO);
+            }
+        }
+        assert!(fetcher.has_asked_all(seconds(10)));
+        assert!(!fetcher.has_asked_all(seconds(9)));
+        assert!(!Fetcher::default().has_asked_all(seconds(60)));
     }
 
     #[test]

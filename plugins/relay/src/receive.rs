@@ -314,7 +314,7 @@ pub(crate) fn plan_rounds(
         if receivers.iter().any(|receiver| receiver.node == node) {
             let today = day_of(now.unix_ms_of(clock));
             keys.refresh(mailbox, today);
-            fetcher.look(&keys, carriers.list(), today);
+            fetcher.look(&keys, carriers.list(), today, now.time);
             errands.keep(fetcher.kept().clone());
             tasks = fetcher.poll(now.time, |carrier| errands.may_reach(carrier, now.time));
         } else {

@@ -2,7 +2,6 @@
 
 use crate::cache::Cache;
 use crate::card::Card;
-use crate::carriers::Carriers;
 use crate::drops::Drops;
 use crate::errands::Errands;
 use crate::fetcher::Fetcher;
@@ -15,8 +14,8 @@ use crate::send::NodeParams;
 use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
-use dunlin_engine::{Answer, Call, CallError, Params};
-use dunlin_net::{Bound, Identity, Peer, is_reachable};
+use dunlin_engine::{Answer, Call, CallError, Now, Params};
+use dunlin_net::{AddressBook, Bound, Identity, Peer, is_reachable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,7 +36,7 @@ struct Status {
     unconfirmed: usize,
     /// Links of its own choosing or others', without those on which this node hides.
     links: usize,
-    /// Each carrier that may hold mail has been asked at least once.
+    /// Each carrier that may hold mail has been asked at least once, and no new ones are heard of.
     asked_all: bool,
     /// Messages of which too few carriers have heard yet that they arrived.
     receipts_waiting: usize,
@@ -47,7 +46,7 @@ struct Status {
 type Facts<'a> = (
     (&'a Identity, &'a RelaySettings),
     (&'a Cache, &'a Tombstones, &'a Drops),
-    (&'a Carriers, &'a Errands, &'a Outbox),
+    (&'a AddressBook, &'a Errands, &'a Outbox),
     (&'a Inbox, &'a Fetcher, &'a Receipts),
 );
 
@@ -56,20 +55,25 @@ pub(crate) fn call_status(
     names: Nodes,
     nodes: Query<Facts>,
     peers: Query<&Peer>,
+    now: Res<Now>,
 ) -> Result<Answer, CallError> {
     let node = names.find(&call.params.node)?;
     let (own, kept, work, mail) = nodes.get(node).map_err(|error| failed(&error))?;
     let ((identity, settings), (cache, tombstones, drops)) = (own, kept);
-    let ((carriers, errands, outbox), (inbox, fetcher, receipts)) = (work, mail);
+    let ((book, errands, outbox), (inbox, fetcher, receipts)) = (work, mail);
+    let me = identity.id();
+    let carriers = book
+        .entries()
+        .filter(|peer| peer.about.carries() && peer.id != me);
     Answer::of(Status {
-        id: identity.id().to_string(),
+        id: me.to_string(),
         carry: settings.carry,
         packets: cache.len(),
         cache_bytes: cache.bytes(),
         cache_capacity: cache.capacity(),
         price_bits: cache.price(),
         tombstones: tombstones.len(),
-        carriers_known: carriers.list().len(),
+        carriers_known: carriers.count(),
         errand_links: errands.links(),
         errands: errands.len(),
         outbox: outbox.messages().count(),
@@ -78,7 +82,7 @@ pub(crate) fn call_status(
             .iter()
             .filter(|peer| peer.node == node && !peer.hidden)
             .count(),
-        asked_all: fetcher.has_asked_all(),
+        asked_all: fetcher.has_asked_all(now.time),
         receipts_waiting: receipts.waiting(),
         drops: drops
             .counted()
