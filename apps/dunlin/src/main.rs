@@ -1,9 +1,17 @@
 //! The Dunlin command line.
 
+mod demo;
 mod doctor;
 mod error;
 mod global;
 mod keys;
+mod loss;
+mod network;
+mod news;
+mod outbox;
+mod receive;
+mod relay;
+mod send;
 
 pub(crate) use error::Error;
 pub(crate) use global::Global;
@@ -15,6 +23,10 @@ const EXAMPLES: &str = "\
 Examples:
   dunlin keys new                     make this device's keys
   dunlin keys card --name Alice       print the card that others need to write to you
+  dunlin relay --listen 0.0.0.0:4444   carry other people's packets
+  dunlin send --to bob.card 'Tea?'    write to Bob, who may be away
+  dunlin receive                      get what waits, and what arrives
+  dunlin demo                         see all of it at work on this machine
   dunlin doctor                       what on this machine would stop Dunlin?
 
 Exit codes: 0 done, 1 failed, 2 not understood.";
@@ -33,6 +45,16 @@ struct Cli {
 enum Command {
     /// Make this device's keys, show them, print its contact card
     Keys(keys::Args),
+    /// Send a text, a file, or stdin to somebody, who may be away
+    Send(send::Args),
+    /// Get messages: those that wait with carriers, then those that arrive
+    Receive(receive::Args),
+    /// Show where own messages stand, or go on with them until each is delivered
+    Outbox(outbox::Args),
+    /// Carry other people's packets
+    Relay(relay::Args),
+    /// Bob is away and Alice has left: he still gets her message
+    Demo(demo::Args),
     /// Say what on this machine would stop Dunlin, and what to do about it
     Doctor(doctor::Args),
 }
@@ -42,6 +64,11 @@ fn main() -> ExitCode {
     global.log();
     let result = match command {
         Command::Keys(args) => keys::run(args, &global),
+        Command::Send(args) => send::run(args, &global),
+        Command::Receive(args) => receive::run(args, &global),
+        Command::Outbox(args) => outbox::run(args, &global),
+        Command::Relay(args) => relay::run(args, &global),
+        Command::Demo(args) => demo::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
     };
     result.unwrap_or_else(|error| {

@@ -1,0 +1,449 @@
+//! `dunlin demo`: Bob is away, Alice writes and leaves, carriers die, Bob comes back and has it all.
+
+mod people;
+mod process;
+mod screen;
+
+use crate::{Error, Global, loss};
+use dunlin_io::ControlClient;
+use people::{People, Sent};
+use process::Process;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use screen::{Row, Screen};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Carriers that a packet belongs on (PROTOCOL 3.6).
+const PLACES: usize = dunlin_relay::limits::PLACES;
+/// How long any step may take before the demo calls it failed.
+const STEP: Duration = Duration::from_secs(180);
+
+/// Bob is away and Alice has left: he still gets her message.
+///
+/// Real processes on loopback: carriers, each at its own 127.x.0.1; Alice, who writes a line and a file and leaves; SIGKILL for some of those
+/// who keep them; Bob, who only then starts. All drop datagrams, both ways.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  dunlin demo
+  dunlin demo --loss 30% --kill 5
+  dunlin demo --file photo.png --out received --json
+
+Exit codes: 0 all was delivered, whole and proved; 1 it was not; 2 not understood.")]
+pub(crate) struct Args {
+    /// The file that Alice sends, at most one packet [default: 700 random bytes]
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Where Bob puts what he gets [default: a temporary folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How many carriers
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=100))]
+    carriers: u8,
+    /// Share of datagrams that each process loses, each way
+    #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = loss::share)]
+    loss: f64,
+    /// How many of those who stored something are killed
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    kill: u8,
+    /// Seed of who is killed and what is lost; drawn and printed if absent
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
+    if args.kill >= args.carriers {
+        return Err(Error::usage(format!(
+            "--kill {} leaves none of {} carriers: kill fewer",
+            args.kill, args.carriers
+        )));
+    }
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => getrandom::u32()
+            .map_err(|error| Error::failed(format!("the system gives no random bytes: {error}")))?
+            .into(),
+    };
+    let folder = tempfile::Builder::new().prefix("dunlin-demo-").tempdir()?;
+    let mut demo = Demo {
+        began: Instant::now(),
+        random: ChaCha8Rng::seed_from_u64(seed),
+        folder: folder.path().to_owned(),
+        carriers: Vec::new(),
+        killed: Vec::new(),
+        screen: Screen::new(global.json),
+        args,
+        seed,
+    };
+    demo.play(global)
+}
+
+struct Carrier {
+    process: Process,
+    id: String,
+    address: String,
+    home: PathBuf,
+}
+
+struct Demo {
+    began: Instant,
+    random: ChaCha8Rng,
+    folder: PathBuf,
+    carriers: Vec<Carrier>,
+    killed: Vec<usize>,
+    screen: Screen,
+    args: Args,
+    seed: u64,
+}
+
+impl Demo {
+    fn play(&mut self, global: &Global) -> Result<ExitCode, Error> {
+        let people = People::prepare(&self.folder, &self.args, self.seed)?;
+        self.screen.tell(format!(
+            "{} carriers, each loses {:.0}% of all datagrams, both ways (seed {})",
+            self.args.carriers,
+            self.args.loss * 100.0,
+            self.seed
+        ));
+        self.start_carriers()?;
+        self.screen.tell("Bob is away: his program has never run.");
+        let sent = self.alice_sends(&people)?;
+        self.kill_some(&sent)?;
+        let received = self.bob_returns(&people)?;
+        let proved = self.alice_returns(&people, &sent)?;
+        self.look_at_carriers();
+        self.tell_the_end(global, &people, &received, proved)
+    }
+
+    /// A few carriers to begin with, drawn anew for each process; one more than will be killed, so that somebody is there.
+    fn entries(&mut self) -> Vec<String> {
+        let count = usize::from(self.args.kill + 1).min(self.carriers.len());
+        let drawn = draw(&mut self.random, self.carriers.len(), count);
+        drawn
+            .into_iter()
+            .flat_map(|place| {
+                let carrier = &self.carriers[place];
+                [
+                    "--peer".to_owned(),
+                    format!("{}@{}", carrier.id, carrier.address),
+                ]
+            })
+            .collect()
+    }
+
+    fn network(&mut self, listen: String) -> Vec<String> {
+        let mut arguments = vec![
+            "--listen".to_owned(),
+            listen,
+            "--drop".to_owned(),
+            self.args.loss.to_string(),
+            "--drop-seed".to_owned(),
+            self.random.next_u32().to_string(),
+        ];
+        arguments.extend(self.entries());
+        arguments
+    }
+
+    fn start_carriers(&mut self) -> Result<(), Error> {
+        for number in 0..usize::from(self.args.carriers) {
+            let home = self.folder.join(format!("carrier-{number}"));
+            people::make_keys(&home)?;
+            let mut arguments = vec!["relay".to_owned(), "--end-with-stdin".to_owned()];
+            arguments.extend(self.network(format!("127.{}.0.1:0", number + 1)));
+            let process = Process::start(&format!("carrier {number}"), &home, &arguments)?;
+            let ready = process.next(Instant::now() + STEP)?;
+            let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+            self.screen.rows.push(Row {
+                process: process.pid(),
+                address: text("address"),
+                ..Row::default()
+            });
+            self.carriers.push(Carrier {
+                process,
+                id: text("id"),
+                address: text("address"),
+                home,
+            });
+            self.screen.draw();
+        }
+        let until = Instant::now() + STEP;
+        // Each knows nearly all others before anybody relies on them, as in a network that has been up for a while.
+        let enough = self.carriers.len() - 1;
+        loop {
+            let known = self.least_known();
+            self.screen.retell(format!(
+                "Carriers get to know each other: the loneliest knows {known} of {enough}."
+            ));
+            if known >= enough as u64 {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(Error::failed("the carriers did not find each other"));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn least_known(&mut self) -> u64 {
+        let statuses = self.carriers.iter().map(status);
+        let known = statuses.map(|status| status.map_or(0, |status| status.known));
+        known.min().unwrap_or_default()
+    }
+
+    fn alice_sends(&mut self, people: &People) -> Result<Vec<Sent>, Error> {
+        let mut arguments = vec![
+            "send".to_owned(),
+            "--to".to_owned(),
+            people.bob_card.clone(),
+        ];
+        arguments.extend(self.network("127.201.0.1:0".to_owned()));
+        arguments.extend([people.line.clone(), people.file.display().to_string()]);
+        self.screen.tell("Alice writes a line and a file to Bob …");
+        let mut alice = Process::start("Alice", &people.alice, &arguments)?;
+        let mut sent: Vec<Sent> = Vec::new();
+        let until = Instant::now() + STEP;
+        loop {
+            if let Some(event) = alice.poll(Duration::from_millis(200))
+                && let Some(news) = Sent::read(&event)
+            {
+                let states: Vec<String> =
+                    match sent.iter_mut().find(|known| known.message == news.message) {
+                        Some(known) => {
+                            *known = news;
+                            sent.iter().map(Sent::text).collect()
+                        }
+                        None => {
+                            sent.push(news);
+                            sent.iter().map(Sent::text).collect()
+                        }
+                    };
+                self.screen.retell(format!("Alice: {}", states.join(", ")));
+            }
+            self.look_at_carriers();
+            if alice.ended()? {
+                while let Some(event) = alice.poll(Duration::from_millis(50)) {
+                    if let Some(news) = Sent::read(&event)
+                        && let Some(known) =
+                            sent.iter_mut().find(|known| known.message == news.message)
+                    {
+                        *known = news;
+                    }
+                }
+                break;
+            }
+            if Instant::now() > until {
+                return Err(Error::failed("Alice could not store her messages in time"));
+            }
+        }
+        let wanted = PLACES.min(self.carriers.len());
+        if let Some(short) = sent.iter().find(|sent| sent.carriers.len() < wanted) {
+            return Err(Error::failed(format!(
+                "Alice left with {} only",
+                short.text()
+            )));
+        }
+        self.screen.tell("Alice has left.");
+        Ok(sent)
+    }
+
+    fn kill_some(&mut self, sent: &[Sent]) -> Result<(), Error> {
+        let holders: Vec<usize> = (0..self.carriers.len())
+            .filter(|place| {
+                let id = &self.carriers[*place].id;
+                sent.iter().any(|sent| sent.carriers.contains(id))
+            })
+            .collect();
+        for drawn in draw(&mut self.random, holders.len(), usize::from(self.args.kill)) {
+            let place = holders[drawn];
+            self.carriers[place].process.kill()?;
+            self.screen.rows[place].is_killed = true;
+            self.screen.rows[place].note = "killed (SIGKILL)";
+            self.killed.push(place);
+        }
+        self.killed.sort_unstable();
+        self.screen.tell(format!(
+            "{} of the {} carriers who keep something are killed.",
+            self.killed.len(),
+            holders.len()
+        ));
+        Ok(())
+    }
+
+    fn bob_returns(&mut self, people: &People) -> Result<people::Received, Error> {
+        let mut arguments = vec!["receive".to_owned(), "--count".to_owned(), "2".to_owned()];
+        arguments.extend(["--out".to_owned(), people.out.display().to_string()]);
+        arguments.extend(self.network("127.202.0.1:0".to_owned()));
+        self.screen.tell("Bob starts, for the first time …");
+        let mut bob = Process::start("Bob", &people.bob, &arguments)?;
+        let mut received = people::Received::default();
+        let until = Instant::now() + STEP;
+        let mut over = false;
+        loop {
+            while let Some(event) = bob.poll(Duration::from_millis(200)) {
+                if let Some(line) = received.read(&event) {
+                    self.screen.tell(format!("Bob: {line}"));
+                }
+            }
+            self.look_at_carriers();
+            if over {
+                return Ok(received);
+            }
+            over = bob.ended()?;
+            if Instant::now() > until {
+                return Err(Error::failed("Bob did not get everything in time"));
+            }
+        }
+    }
+
+    fn alice_returns(&mut self, people: &People, sent: &[Sent]) -> Result<bool, Error> {
+        let mut arguments = vec!["outbox".to_owned(), "--wait".to_owned()];
+        arguments.extend(self.network("127.201.0.1:0".to_owned()));
+        self.screen
+            .tell("Alice starts again and asks what became of her messages …");
+        let mut alice = Process::start("Alice", &people.alice, &arguments)?;
+        let mut proofs = std::collections::BTreeSet::new();
+        let until = Instant::now() + STEP;
+        let mut over = false;
+        loop {
+            while let Some(event) = alice.poll(Duration::from_millis(200)) {
+                if let Some(news) = Sent::read(&event)
+                    && let Some(proof) = &news.proof
+                    && proofs.insert(news.message.clone())
+                {
+                    let short: String = proof.chars().take(16).collect();
+                    let what = sent.iter().find(|sent| sent.message == news.message);
+                    let what = what.map_or("a message", |sent| &sent.what);
+                    self.screen
+                        .tell(format!("Alice: {what} delivered, proof {short}…"));
+                }
+            }
+            if over {
+                return Ok(sent.iter().all(|sent| proofs.contains(&sent.message)));
+            }
+            over = alice.ended()?;
+            if Instant::now() > until {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn look_at_carriers(&mut self) {
+        for (place, carrier) in self.carriers.iter().enumerate() {
+            let row = &mut self.screen.rows[place];
+            if row.is_killed {
+                continue;
+            }
+            if let Some(status) = status(carrier) {
+                row.packets = status.packets;
+                row.bytes = status.bytes;
+                row.note = if status.packets > 0 {
+                    "keeps sealed packets"
+                } else {
+                    ""
+                };
+            }
+        }
+        self.screen.draw();
+    }
+
+    fn tell_the_end(
+        &mut self,
+        global: &Global,
+        people: &People,
+        received: &people::Received,
+        proved: bool,
+    ) -> Result<ExitCode, Error> {
+        let identical = received.line.as_deref() == Some(people.line.as_str())
+            && received.file_sha256.as_deref() == Some(people.file_sha256.as_str());
+        let delivered = received.line.is_some() && received.file_sha256.is_some();
+        let seconds = self.began.elapsed().as_secs_f64();
+        let good = delivered && identical && proved;
+        let alive = self.carriers.len() - self.killed.len();
+        let mut summary = String::new();
+        if good {
+            summary += "Bob has Alice's line and file, whole, although they were never online together, no server took\n\
+                        part, and nobody between them could read a byte.\n";
+        } else {
+            summary += "It did not work: see below.\n";
+        }
+        summary += &format!(
+            "  line       {}\n  file       sent     {}\n             received {}\n  delivered  {}, identical {}, proved to Alice {}\n",
+            received.line.as_deref().unwrap_or("(not received)"),
+            people.file_sha256,
+            received.file_sha256.as_deref().unwrap_or("(not received)"),
+            yes(delivered),
+            yes(identical),
+            yes(proved),
+        );
+        summary += &format!(
+            "  network    {:.0}% lost each way; {} of {} carriers killed, {alive} alive; {seconds:.1} s\n",
+            self.args.loss * 100.0,
+            self.killed.len(),
+            self.carriers.len(),
+        );
+        if self.args.out.is_some() {
+            summary += &format!("  Bob's copy {}\n", people.out.display());
+        }
+        self.screen.finish(&summary);
+        if global.json {
+            let object = json!({
+                "delivered": delivered,
+                "identical": identical,
+                "proof": proved,
+                "carriers": self.carriers.len(),
+                "killed": self.killed.len(),
+                "loss": self.args.loss,
+                "seconds": (seconds * 10.0).round() / 10.0,
+                "seed": self.seed,
+                "sha256_sent": people.file_sha256,
+                "sha256_received": received.file_sha256,
+                "line_sent": people.line,
+                "line_received": received.line,
+            });
+            global.result("", &object)?;
+        }
+        Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        })
+    }
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "NO" }
+}
+
+struct Status {
+    known: u64,
+    packets: u64,
+    bytes: u64,
+}
+
+fn status(carrier: &Carrier) -> Option<Status> {
+    let mut control =
+        ControlClient::connect(&control(&carrier.home), Duration::from_secs(5)).ok()?;
+    let status = control.call("relay.status", &json!({}), b"").ok()?.value;
+    Some(Status {
+        known: status["carriers_known"].as_u64()?,
+        packets: status["packets"].as_u64()?,
+        bytes: status["cache_bytes"].as_u64()?,
+    })
+}
+
+fn control(home: &Path) -> PathBuf {
+    home.join("control")
+}
+
+/// `count` different places out of `places`, in the order drawn.
+fn draw(random: &mut ChaCha8Rng, places: usize, count: usize) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..places).collect();
+    let mut drawn = Vec::new();
+    while drawn.len() < count && !left.is_empty() {
+        drawn.push(left.swap_remove(random.next_u32() as usize % left.len()));
+    }
+    drawn
+}

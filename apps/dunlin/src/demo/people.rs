@@ -1,0 +1,139 @@
+//! Alice and Bob: their keys, what she sends, what their programs print.
+
+use crate::Error;
+use dunlin_net::KeyFile;
+use dunlin_relay::{Card, Mailbox};
+use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
+use rand_core::{Rng, SeedableRng};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+pub(super) struct People {
+    pub(super) alice: PathBuf,
+    pub(super) bob: PathBuf,
+    pub(super) bob_card: String,
+    pub(super) line: String,
+    pub(super) file: PathBuf,
+    pub(super) file_sha256: String,
+    pub(super) out: PathBuf,
+}
+
+impl People {
+    pub(super) fn prepare(folder: &Path, args: &super::Args, seed: u64) -> Result<People, Error> {
+        let (alice, bob) = (folder.join("alice"), folder.join("bob"));
+        make_keys(&alice)?;
+        let keys = make_keys(&bob)?;
+        let mailbox = Mailbox::from_seed(&keys.mailbox_seed);
+        let card = Card::new(&keys.identity()?, mailbox.public(), &[], Some("Bob"))?;
+        let file = match &args.file {
+            Some(file) => file.clone(),
+            None => {
+                let file = folder.join("picture.bin");
+                let mut bytes = [0; 700];
+                ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+                write(&file, &bytes)?;
+                file
+            }
+        };
+        let bytes = std::fs::read(&file)
+            .map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
+        let out = args.out.clone().unwrap_or_else(|| folder.join("received"));
+        Ok(People {
+            alice,
+            bob,
+            bob_card: card.to_string(),
+            line: "Tea at four? The key is under the third stone.".to_owned(),
+            file,
+            file_sha256: sha256(&bytes),
+            out,
+        })
+    }
+}
+
+/// Makes a home with new keys.
+pub(super) fn make_keys(home: &Path) -> Result<KeyFile, Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| Error::failed(format!("the system gives no random bytes: {error}")))?;
+    std::fs::create_dir_all(home)
+        .map_err(|error| Error::failed(format!("cannot make {}: {error}", home.display())))?;
+    let keys = KeyFile::generate(&mut ChaCha20Rng::from_seed(seed));
+    keys.create(&home.join("keys"))?;
+    Ok(keys)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    std::fs::write(path, bytes)
+        .map_err(|error| Error::failed(format!("cannot write {}: {error}", path.display())))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
+}
+
+/// What Alice's program said of one message.
+#[derive(Clone)]
+pub(super) struct Sent {
+    pub(super) message: String,
+    pub(super) what: String,
+    pub(super) state: String,
+    /// Ids of the carriers that acknowledged storing it.
+    pub(super) carriers: Vec<String>,
+    pub(super) proof: Option<String>,
+}
+
+impl Sent {
+    /// Reads a line that `send --json` or `outbox --json` printed; its last object is another kind.
+    pub(super) fn read(event: &Value) -> Option<Sent> {
+        let text = |name: &str| event[name].as_str().map(str::to_owned);
+        let carriers = event["carriers"].as_array()?;
+        Some(Sent {
+            message: text("message")?,
+            what: text("what")?,
+            state: text("state")?,
+            carriers: carriers
+                .iter()
+                .filter_map(|carrier| carrier["id"].as_str().map(str::to_owned))
+                .collect(),
+            proof: text("proof"),
+        })
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self.state.as_str() {
+            "stored" => format!("{} stored ({})", self.what, self.carriers.len()),
+            state => format!("{} {state}", self.what),
+        }
+    }
+}
+
+/// What Bob's program got.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) line: Option<String>,
+    pub(super) file_sha256: Option<String>,
+}
+
+impl Received {
+    /// Reads a line that `receive --json` printed; answers what to tell of it.
+    pub(super) fn read(&mut self, event: &Value) -> Option<String> {
+        match event["kind"].as_str()? {
+            "text" => {
+                let text = event["text"].as_str()?.to_owned();
+                let told = format!("\"{text}\"");
+                self.line = Some(text);
+                Some(told)
+            }
+            "file" => {
+                let path = PathBuf::from(event["path"].as_str()?);
+                // The demo believes the disk, not Bob's program.
+                let bytes = std::fs::read(&path).ok()?;
+                let told = format!("a file, {} bytes", bytes.len());
+                self.file_sha256 = Some(sha256(&bytes));
+                Some(told)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `dunlin outbox`: what became of own messages.
+
+use crate::network::{self, NetworkArgs, Role};
+use crate::news::News;
+use crate::send::{CALL_LIMIT, follow};
+use crate::{Error, Global};
+use dunlin_engine::prelude::*;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Show where own messages stand; with --wait, go on sending them and ask the carriers until each is delivered or expired.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  dunlin outbox
+  dunlin outbox --wait --peer 192.0.2.7:4444
+
+A message is delivered when a carrier shows the secret that only its recipient could have given out; that is the proof.
+Exit codes: 0 done, 1 failed or not all ended in time, 2 not understood.")]
+pub(crate) struct Args {
+    /// Stay until every message is delivered or expired
+    #[arg(long)]
+    wait: bool,
+    /// With --wait: give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    within: u64,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
+    let role = Role {
+        carry: None,
+        keep: true,
+        control: false,
+    };
+    let mut app = network::app(global, &args.network, &role)?;
+    let client = app.client(Grants::everything());
+    let running = Threaded::start(app)?;
+    let watch = client.open("relay.watch", json!({}));
+    watch.wait_open(CALL_LIMIT)?;
+    let outbox = client.ask("relay.outbox", json!({}), CALL_LIMIT)?.value;
+    let rows: &[Value] = outbox.as_array().map_or(&[], Vec::as_slice);
+
+    let mut news = News::new(global);
+    for row in rows {
+        let text = |name: &str| row[name].as_str().unwrap_or_default();
+        // What it says is sealed; whom it is for is all that the outbox can tell.
+        let to: String = text("to").chars().take(12).collect();
+        news.expect(text("id"), &format!("to {to}…"))?;
+        news.hear(row)?;
+    }
+    let mut ended = true;
+    if args.wait {
+        let until = Instant::now() + Duration::from_secs(args.within);
+        ended = follow(&running, &watch, &mut news, until, |news| news.all_ended())?;
+    }
+    drop((watch, client));
+    drop(running.stop());
+    news.finish(match (rows.len(), ended, args.wait) {
+        (0, ..) => "nothing is under way.",
+        (_, true, true) => "all ended.",
+        (_, false, _) => "some are still under way: try again later.",
+        (_, true, false) => {
+            "`dunlin outbox --wait` goes on sending, and asks whether they were delivered."
+        }
+    })?;
+    Ok(if ended {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}

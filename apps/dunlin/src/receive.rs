@@ -1,0 +1,180 @@
+//! `dunlin receive`: get what waits, and what arrives.
+
+use crate::network::{self, NetworkArgs, Role};
+use crate::send::{CALL_LIMIT, LOOK};
+use crate::{Error, Global};
+use dunlin_engine::prelude::*;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Get messages: those that wait with carriers, then those that arrive.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  dunlin receive --peer 192.0.2.7:4444                 until Ctrl-C
+  dunlin receive --once --out ~/received               what waits now, then end
+  dunlin receive --count 2 --json | jq .
+
+A text is printed; a file is put into --out, under its name or, if that is taken, with a number behind it. Only when it is
+there do the carriers learn that they may forget it.
+Exit codes: 0 done, 1 failed or not everything came in time, 2 not understood.")]
+pub(crate) struct Args {
+    /// End when all carriers that can be reached have nothing more
+    #[arg(long)]
+    once: bool,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
+    /// With --once or --count: give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    within: u64,
+    /// Where files go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
+    std::fs::create_dir_all(&args.out)
+        .map_err(|error| Error::failed(format!("cannot make {}: {error}", args.out.display())))?;
+    let role = Role {
+        carry: None,
+        keep: true,
+        control: true,
+    };
+    let mut app = network::app(global, &args.network, &role)?;
+    let client = app.client(Grants::everything());
+    let running = Threaded::start(app)?;
+    let items = client.open("relay.receive", json!({}));
+    items.wait_open(CALL_LIMIT)?;
+
+    let ends = args.once || args.count.is_some();
+    let until = Instant::now() + Duration::from_secs(args.within);
+    let mut received = Vec::new();
+    let complete = loop {
+        if args.count.is_some_and(|count| received.len() >= count) {
+            break true;
+        }
+        if running.has_ended() || (ends && Instant::now() >= until) {
+            break !ends;
+        }
+        if let Some(item) = items.wait(LOOK) {
+            let message = take(item.value, &item.body, &args.out)?;
+            global.result(text(&message), &message)?;
+            // Printed or on disk, so durably the user's: now the carriers may forget it.
+            client.ask("relay.confirm", json!({ "id": message["id"] }), CALL_LIMIT)?;
+            received.push(message);
+        } else if args.once
+            && client.ask("relay.status", json!({}), CALL_LIMIT)?.value["asked_all"] == true
+        {
+            break true;
+        }
+    };
+    // The sender learns of the delivery by the receipts, so they get some time to arrive.
+    while !running.has_ended()
+        && Instant::now() < until
+        && client.ask("relay.status", json!({}), CALL_LIMIT)?.value["receipts_waiting"] != 0
+    {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop((items, client));
+    drop(running.stop());
+    global.result("", &json!({ "received": received, "complete": complete }))?;
+    Ok(if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+/// Puts one message where it belongs; answers what to tell of it.
+fn take(mut message: Value, body: &[u8], out: &Path) -> Result<Value, Error> {
+    if message["kind"] == "text" {
+        message["text"] = Value::String(String::from_utf8_lossy(body).into_owned());
+        return Ok(message);
+    }
+    let name = message["name"].as_str().unwrap_or("file").to_owned();
+    let path = store(out, &name, body)?;
+    message["path"] = json!(path.display().to_string());
+    message["bytes"] = json!(body.len());
+    message["sha256"] = json!(data_encoding::HEXLOWER.encode(&Sha256::digest(body)));
+    Ok(message)
+}
+
+fn text(message: &Value) -> String {
+    let from = message["from"].as_str().unwrap_or_default();
+    let from: String = from.chars().take(12).collect();
+    match message["kind"].as_str() {
+        Some("text") => format!("{from}…: {}", message["text"].as_str().unwrap_or_default()),
+        _ => format!(
+            "{from}…: {} ({} bytes)",
+            message["path"].as_str().unwrap_or_default(),
+            message["bytes"]
+        ),
+    }
+}
+
+/// Writes a file under a name that is free, whole or not at all.
+fn store(out: &Path, name: &str, body: &[u8]) -> Result<PathBuf, Error> {
+    let failed = |what: &str, error: std::io::Error| {
+        Error::failed(format!("cannot {what} in {}: {error}", out.display()))
+    };
+    let mut draft = tempfile::NamedTempFile::new_in(out).map_err(|error| failed("write", error))?;
+    draft
+        .write_all(body)
+        .and_then(|()| draft.as_file().sync_all())
+        .map_err(|error| failed("write", error))?;
+    for number in 0..10_000 {
+        let path = out.join(numbered(name, number));
+        match draft.persist_noclobber(&path) {
+            Ok(_) => return Ok(path),
+            Err(taken) if taken.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                draft = taken.file
+            }
+            Err(refused) => return Err(failed("make a file", refused.error)),
+        }
+    }
+    Err(Error::failed(format!(
+        "10,000 files in {} are called like {name}: move them away",
+        out.display()
+    )))
+}
+
+/// `photo.png`, `photo-1.png`, `photo-2.png` …
+fn numbered(name: &str, number: usize) -> String {
+    let path = Path::new(name);
+    match (number, path.file_stem(), path.extension()) {
+        (0, ..) => name.to_owned(),
+        (_, Some(stem), Some(extension)) => format!(
+            "{}-{number}.{}",
+            stem.to_string_lossy(),
+            extension.to_string_lossy()
+        ),
+        _ => format!("{name}-{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_name_is_taken_gets_a_number_and_nothing_is_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = store(folder.path(), "photo.png", b"one").expect("stored");
+        let second = store(folder.path(), "photo.png", b"two").expect("stored");
+        assert_eq!(first.file_name().expect("a name"), "photo.png");
+        assert_eq!(second.file_name().expect("a name"), "photo-1.png");
+        assert_eq!(std::fs::read(first).expect("there"), b"one");
+        assert_eq!(std::fs::read(second).expect("there"), b"two");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            2
+        );
+    }
+}
