@@ -546,6 +546,34 @@ mod tests {
 
     // PROTOCOL 2.3
     #[test]
+    fn every_frame_is_these_bytes() {
+        let row = |frame: &Frame| {
+            let (kind, body) = frame.encode();
+            let name = format!("{frame:?}");
+            let name = name.split([' ', '{']).next().unwrap_or_default().to_owned();
+            serde_json::json!({
+                "name": name.to_uppercase(),
+                "type": kind,
+                "body": data_encoding::HEXLOWER.encode(&body),
+            })
+        };
+        let frames: Vec<serde_json::Value> = one_of_each().iter().map(row).collect();
+        let what = "PROTOCOL 2.3: the bodies of the relay's frames";
+        let built = serde_json::json!({ "what": what, "frames": frames });
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/vectors/packet/frames.json"
+        );
+        if std::env::var_os("DUNLIN_WRITE_VECTORS").is_some() {
+            std::fs::write(path, format!("{built:#}\n")).unwrap();
+        }
+        let kept: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(kept, built);
+    }
+
+    // PROTOCOL 2.3
+    #[test]
     fn fields_that_a_later_version_adds_at_the_end_are_ignored() {
         for frame in one_of_each() {
             let (kind, body) = frame.encode();

@@ -1,0 +1,187 @@
+//! Golden vectors: what another implementation must make of the same keys. `DUNLIN_WRITE_VECTORS=1` writes them anew, which
+//! only a change of the protocol may need.
+
+use data_encoding::HEXLOWER;
+use dunlin_net::{Identity, PeerId};
+use dunlin_relay::{Card, Claim, Envelope, Head, Kind, Mailbox, Packet, open, seal};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+fn hex(bytes: &[u8]) -> String {
+    HEXLOWER.encode(bytes)
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap()
+}
+
+fn check(name: &str, built: &Value) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/packet");
+    let path = PathBuf::from(folder).join(name);
+    if std::env::var_os("DUNLIN_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, format!("{built:#}\n")).unwrap();
+    }
+    let kept: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(
+        &kept,
+        built,
+        "{} is not what is built today",
+        path.display()
+    );
+    kept
+}
+
+/// The first seed from a number on that makes a valid id.
+fn identity(first: u8) -> (Identity, [u8; 32]) {
+    let seeds = (first..=255).map(|n| [n; 32]);
+    let mut valid = seeds.filter_map(|seed| Some((Identity::from_seed(&seed).ok()?, seed)));
+    valid.next().unwrap()
+}
+
+const DAY: u16 = 20_454; // 2026-01-01
+const HASH: [u8; 32] = [0x77; 32];
+
+fn mailbox() -> Mailbox {
+    Mailbox::from_seed(&[9; 32])
+}
+
+// PROTOCOL 3.1, 3.2, 3.3, 3.4
+#[test]
+fn packets_are_these_bytes() {
+    let ((alice, alice_seed), (bob, bob_seed)) = (identity(1), identity(40));
+    let messages = [
+        (Kind::Text, b"Tea at four?".to_vec()),
+        (
+            Kind::File("tea.txt".into()),
+            (0..=255).cycle().take(800).collect(),
+        ),
+    ];
+    let mut vectors = Vec::new();
+    for (n, (kind, message)) in messages.into_iter().enumerate() {
+        let name = match &kind {
+            Kind::Text => None,
+            Kind::File(name) => Some(name.clone()),
+        };
+        let sent_at_ms = 1_767_268_800_000;
+        let head = Head {
+            kind,
+            sent_at_ms,
+            message: message.clone(),
+        };
+        let envelope = Envelope {
+            tag: mailbox().public().tag(DAY),
+            day: DAY,
+            expiry_hours: 336 - n as u16,
+        };
+        let mut random = ChaCha20Rng::from_seed([n as u8; 32]);
+        let sealed = seal(&alice, &bob.id(), envelope, &head, &mut random).unwrap();
+        let opened = open(&bob, &sealed.packet).unwrap();
+        let worked = sealed.packet.worked(8);
+        vectors.push(json!({
+            "name": name,
+            "message": hex(&message),
+            "sent_at_ms": sent_at_ms,
+            "random": format!("rand_chacha's ChaCha20Rng of 32 bytes of {n}; ikmE of the outer seal, then of the inner"),
+            "head": hex(&head.encode().unwrap().1),
+            "day": DAY,
+            "expiry_hours": envelope.expiry_hours,
+            "packet": hex(sealed.packet.bytes()),
+            "id": sealed.packet.id().to_string(),
+            "tag": sealed.packet.tag().to_string(),
+            "message_id": sealed.message.to_string(),
+            "delete_secret": hex(opened.secret.as_bytes()),
+            "delete_hash": hex(&sealed.packet.delete_hash()),
+            "nonce_of_8_bits": hex(&worked.nonce()),
+            "its_work": worked.work(),
+        }));
+    }
+    let built = json!({
+        "what": "PROTOCOL 3: packets from one seed to another, to a mailbox",
+        "sender_seed": hex(&alice_seed),
+        "sender_id": hex(alice.id().as_bytes()),
+        "recipient_seed": hex(&bob_seed),
+        "recipient_id": hex(bob.id().as_bytes()),
+        "mailbox_seed": hex(&[9; 32]),
+        "mailbox_public": hex(&mailbox().public().to_bytes()),
+        "packets": vectors,
+    });
+    let kept = check("packets.json", &built);
+    // And the other way: from the file alone, by the recipient's seed.
+    let seed = unhex(&kept["recipient_seed"]).try_into().unwrap();
+    let bob = Identity::from_seed(&seed).unwrap();
+    for vector in kept["packets"].as_array().unwrap() {
+        let packet = Packet::parse(unhex(&vector["packet"]).into()).unwrap();
+        assert_eq!(packet.id().to_string(), vector["id"]);
+        let opened = open(&bob, &packet).unwrap();
+        assert_eq!(hex(opened.from.as_bytes()), kept["sender_id"]);
+        assert_eq!(hex(&opened.head.message), vector["message"]);
+        assert_eq!(opened.message.to_string(), vector["message_id"]);
+        let nonce = unhex(&vector["nonce_of_8_bits"]).try_into().unwrap();
+        let worked = packet.with_nonce(nonce);
+        assert_eq!(
+            (worked.id(), json!(worked.work())),
+            (packet.id(), vector["its_work"].clone())
+        );
+    }
+}
+
+// PROTOCOL 4.1, 4.2
+#[test]
+fn tags_and_claims_are_these_bytes() {
+    let days: Vec<Value> = [0, DAY, DAY + 1, u16::MAX]
+        .into_iter()
+        .map(|day| {
+            let key = mailbox().day_key(day);
+            let Claim::Mailbox { day_key, signature } = key.claim(&HASH) else {
+                panic!("a mailbox is claimed by its key");
+            };
+            json!({
+                "day": day,
+                "day_key": hex(&day_key),
+                "tag": key.tag().to_string(),
+                "claim_signature": hex(&signature),
+            })
+        })
+        .collect();
+    let built = json!({
+        "what": "PROTOCOL 4.1 and 4.2: day keys, tags, and claims over a handshake hash",
+        "mailbox_seed": hex(&[9; 32]),
+        "mailbox_public": hex(&mailbox().public().to_bytes()),
+        "handshake_hash": hex(&HASH),
+        "days": days,
+    });
+    let kept = check("mailboxes.json", &built);
+    for day in kept["days"].as_array().unwrap() {
+        let claim = Claim::Mailbox {
+            day_key: unhex(&day["day_key"]).try_into().unwrap(),
+            signature: unhex(&day["claim_signature"]).try_into().unwrap(),
+        };
+        assert_eq!(claim.prove(&HASH).unwrap().to_string(), day["tag"]);
+    }
+}
+
+// PROTOCOL 4.4, 1.3
+#[test]
+fn cards_are_this_text() {
+    let (bob, seed) = identity(40);
+    let addresses = ["203.0.113.7:4444", "[2001:db8::7]:4444"].map(|a| a.parse().unwrap());
+    let card = Card::new(&bob, mailbox().public(), &addresses, Some("Bob")).unwrap();
+    let built = json!({
+        "what": "PROTOCOL 4.4: a contact card with two addresses and a name",
+        "seed": hex(&seed),
+        "position": hex(&bob.id().position()),
+        "mailbox_seed": hex(&[9; 32]),
+        "addresses": addresses.map(|address: std::net::SocketAddr| address.to_string()),
+        "name": "Bob",
+        "card": card.to_string(),
+    });
+    let kept = check("cards.json", &built);
+    let card: Card = kept["card"].as_str().unwrap().parse().unwrap();
+    let id = PeerId::from_bytes(*bob.id().as_bytes()).unwrap();
+    assert_eq!(
+        (card.id(), card.name(), card.addresses()),
+        (id, Some("Bob"), &addresses[..])
+    );
+}
