@@ -2,7 +2,7 @@
 //! refused first.
 
 use super::Finding;
-use super::rust::{Rust, is_test_path};
+use super::rust::Rust;
 use super::tree::{Tree, has_word};
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
@@ -90,12 +90,11 @@ fn a_test_names(file: &Rust, name: &str) -> bool {
         .any(|(line, &is_test)| is_test && has_word(line, name))
 }
 
-/// The folder that holds `src` or `tests`.
+/// The folder that holds `src`, `tests` and `examples`.
 fn crate_folder(path: &str) -> &str {
-    if is_test_path(path) {
-        return path.split("/tests/").next().unwrap_or(path);
-    }
-    path.split("/src/").next().unwrap_or(path)
+    let folders = ["/src/", "/tests/", "/examples/"];
+    let end = folders.iter().filter_map(|folder| path.find(folder)).min();
+    &path[..end.unwrap_or(path.len())]
 }
 
 #[cfg(test)]
@@ -136,6 +135,7 @@ mod tests {
     fn the_test_may_stand_in_the_crates_tests_or_in_the_workspaces_but_not_in_another_crate() {
         let tests = "fn b() { (DropReason::Full, DropReason::Late, DropReason::Forged); }\n";
         assert_eq!(lines(tests, "plugins/net/tests/a.rs"), [0; 0]);
+        assert_eq!(lines(tests, "plugins/net/src/tests/a.rs"), [0; 0]);
         assert_eq!(lines(tests, "tests/scenarios/a.rs"), [0; 0]);
         assert_eq!(lines(tests, "plugins/relay/tests/a.rs").len(), 3);
     }

@@ -64,7 +64,7 @@ impl Rust {
 }
 
 /// Files under a `tests` folder, the workspace's own included.
-pub(crate) fn is_test_path(path: &str) -> bool {
+fn is_test_path(path: &str) -> bool {
     path.split('/').any(|part| part == "tests")
 }
 
