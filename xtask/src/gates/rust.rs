@@ -16,11 +16,11 @@ pub(crate) struct Rust {
 
 impl Rust {
     pub(crate) fn new(path: String, text: &str) -> Rust {
-        let text: Vec<char> = text.chars().collect();
-        let kinds = kinds(&text);
-        let code = keep(&text, &kinds, Kind::Code);
+        let characters: Vec<char> = text.chars().collect();
+        let kinds = kinds(&characters);
+        let code = keep(&characters, &kinds, Kind::Code);
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let comments = lines(&keep(&text, &kinds, Kind::Comment));
+        let comments = lines(&keep(&characters, &kinds, Kind::Comment));
         let mut file = Rust {
             is_test: vec![is_test_path(&path); comments.len()],
             path,
@@ -28,12 +28,12 @@ impl Rust {
             code: lines(&code),
             test_modules: Vec::new(),
         };
-        file.mark_tests(&code);
+        file.mark_tests(&code, text);
         file
     }
 
     /// Marks each item that stands under `#[test]` or `#[cfg(test)]`, with the comments and attributes above it.
-    fn mark_tests(&mut self, code: &str) {
+    fn mark_tests(&mut self, code: &str, text: &str) {
         if code.contains("#![cfg(test)]") {
             self.is_test.fill(true);
         }
@@ -41,15 +41,20 @@ impl Rust {
             for (at, _) in code.match_indices(attribute) {
                 let end = item_end(code, at + attribute.len());
                 let item = &code[at..end];
-                if let Some(name) = item.strip_suffix(';').and_then(module_name) {
-                    self.test_modules.extend(module_paths(&self.path, name));
-                }
                 let line_of = |at: usize| code[..at].matches('\n').count();
-                let mut first = line_of(at);
+                let (mut first, last) = (line_of(at), line_of(end - 1));
+                if let Some(name) = item.strip_suffix(';').and_then(module_name) {
+                    // The path is a literal, so it stands in the text alone.
+                    let mut item = text.lines().skip(first).take(last - first + 1);
+                    let given = item.find_map(|line| line.trim().strip_prefix("#[path = \""));
+                    let given = given.and_then(|path| path.split('"').next());
+                    self.test_modules
+                        .extend(module_paths(&self.path, name, given));
+                }
                 while first > 0 && self.is_above_an_item(first - 1) {
                     first -= 1;
                 }
-                self.is_test[first..=line_of(end - 1)].fill(true);
+                self.is_test[first..=last].fill(true);
             }
         }
     }
@@ -199,14 +204,17 @@ fn module_name(item: &str) -> Option<&str> {
     (before.split_whitespace().next_back() == Some("mod")).then_some(name)
 }
 
-/// Where the module `name`, declared in the file at `path`, may lie.
-fn module_paths(path: &str, name: &str) -> [String; 2] {
+/// Where the module `name`, declared in the file at `path`, may lie; `given` is its `#[path]`.
+fn module_paths(path: &str, name: &str, given: Option<&str>) -> Vec<String> {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    if let Some(given) = given {
+        return vec![format!("{folder}/{given}")];
+    }
     let folder = match file {
         "lib.rs" | "main.rs" | "mod.rs" => folder.to_owned(),
         _ => format!("{folder}/{}", file.trim_end_matches(".rs")),
     };
-    [
+    vec![
         format!("{folder}/{name}.rs"),
         format!("{folder}/{name}/mod.rs"),
     ]
