@@ -1,8 +1,9 @@
 //! Senders ask what became of a packet. In `Route`, set `RelaySystems::Ask`.
 
+use crate::answers::Known;
 use crate::cache::Cache;
 use crate::decode::send;
-use crate::frames::{Frame, Known};
+use crate::frames::Frame;
 use crate::messages::KnowledgeAsked;
 use crate::tombstones::Tombstones;
 use dunlin_engine::Now;

@@ -1,7 +1,8 @@
 //! Frames become happenings; what is malformed or of a later version is refused. In `Decode`, set `RelaySystems::Decode`.
 
+use crate::answers::Reason;
 use crate::drops::{DropReason, Drops};
-use crate::frames::{self, Frame, Reason};
+use crate::frames::{self, Frame};
 use crate::messages::{AnswerCame, ClaimShown, KnowledgeAsked, PacketArrived, ReceiptShown};
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_net::{FrameIn, FrameOut};

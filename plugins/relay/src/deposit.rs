@@ -1,9 +1,10 @@
 //! Deposits: a carrier keeps a packet for somebody, says so, or says why not. In `Route`, set `RelaySystems::Deposit`.
 
+use crate::answers::{Outcome, Reason};
 use crate::cache::{Cache, Insert};
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
-use crate::frames::{DEPOSIT, Frame, Outcome, Reason};
+use crate::frames::{DEPOSIT, Frame};
 use crate::life::life_left;
 use crate::messages::{PacketArrived, PacketGone, PacketKept};
 use crate::settings::RelaySettings;

@@ -1,7 +1,7 @@
 //! Errands: every one ends, none is asked too often, and links are as many as they may be.
 
 use super::*;
-use crate::frames::{Known, Reason};
+use crate::answers::{Known, Reason};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;

@@ -1,10 +1,11 @@
 //! Fetching and subscribing, on the carrier's side. In `Route`, set `RelaySystems::Fetch`, after deposits.
 
+use crate::answers::Reason;
 use crate::cache::Cache;
 use crate::claims::Claims;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
-use crate::frames::{FETCH, Frame, Reason, SUBSCRIBE};
+use crate::frames::{FETCH, Frame, SUBSCRIBE};
 use crate::messages::{ClaimShown, PacketKept};
 use crate::mirror::{Mirror, Withheld};
 use crate::packet::Tag;
@@ -16,6 +17,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// On a node: which links are to be told of packets for a tag. At most 32 a link.
 #[derive(Component, Default)]
 pub struct Subscribers(BTreeMap<Tag, BTreeSet<Entity>>);
+
+impl Subscribers {
+    /// Whether nobody is to be told of anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 // PROTOCOL 2.3, 4.2
 pub(crate) fn answer_claims(

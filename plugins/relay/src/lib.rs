@@ -16,6 +16,7 @@
 //!
 //! The relay reads no clock, opens no socket, and writes no packet of others to any disk.
 
+mod answers;
 mod ask;
 mod cache;
 mod card;
@@ -42,6 +43,7 @@ mod mirror;
 mod nodes;
 mod outbox;
 mod outbox_disk;
+mod own_message;
 mod packet;
 mod placement;
 mod plugin;
@@ -54,6 +56,7 @@ mod settings;
 mod status;
 mod tombstones;
 
+pub use answers::{Known, Outcome, Reason};
 pub use cache::{Cache, Insert};
 pub use card::{Card, CardError};
 pub use carriers::Carriers;
@@ -62,14 +65,14 @@ pub use drops::{DropReason, Drops};
 pub use errands::Errands;
 pub use fetch::Subscribers;
 pub use fetcher::{DayKeys, Fetcher};
-pub use frames::{Known, Outcome, Reason};
 pub use head::{BadHead, Head, Kind};
 pub use inbox::{Inbox, Received};
 pub use life::{Untimely, day_of, expiry_ms, life_left};
 pub use mailbox::{Claim, DayKey, Mailbox, MailboxPublic, NotProved};
 pub use messages::{PacketArrived, PacketGone, PacketKept};
 pub use mirror::{HeldBy, Holds, Mirror, Withheld};
-pub use outbox::{Outbox, OutboxFull, OwnMessage, State};
+pub use outbox::{Outbox, OutboxFull};
+pub use own_message::{OwnMessage, State};
 pub use packet::{
     Class, DeleteSecret, Malformed, MessageId, NotSixteenBytes, Packet, PacketId, Tag,
 };

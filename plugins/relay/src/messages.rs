@@ -1,6 +1,7 @@
 //! What happens at a relay within one turn, each happening a message of its own.
 
-use crate::frames::{Frame, Reason};
+use crate::answers::Reason;
+use crate::frames::Frame;
 use crate::mailbox::Claim;
 use crate::packet::{DeleteSecret, Packet, PacketId, Tag};
 use dunlin_engine::bevy_ecs::{self, prelude::*};

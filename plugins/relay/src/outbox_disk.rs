@@ -2,7 +2,8 @@
 
 use crate::disk;
 use crate::life;
-use crate::outbox::{End, Outbox, OwnMessage};
+use crate::outbox::Outbox;
+use crate::own_message::{End, OwnMessage};
 use crate::packet::{DeleteSecret, MessageId, Packet};
 use bytes::Bytes;
 use dunlin_engine::Time;
@@ -130,7 +131,7 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::State;
+    use crate::own_message::State;
     use crate::packet::{Class, Tag};
     use dunlin_net::Identity;
     use rand_chacha::ChaCha20Rng;

@@ -1,8 +1,10 @@
 //! The outbox against carriers that store, refuse, forget, lie and vanish.
 
 use super::*;
-use crate::frames::{DEPOSIT, Reason};
-use crate::packet::{Class, Tag};
+use crate::answers::Reason;
+use crate::frames::DEPOSIT;
+use crate::own_message::State;
+use crate::packet::{Class, DeleteSecret, Packet, PacketId, Tag};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
