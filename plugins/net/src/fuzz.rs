@@ -4,7 +4,7 @@
 use crate::book_file::{self, MAGIC, ROW_BYTES, put_checked};
 use crate::datagram::Header;
 use crate::frame::{Frames, Refused, kind, put};
-use crate::limits::BOOK_ANCHORS;
+use crate::limits::{BOOK_ANCHORS, PLAIN_BYTES_MAX};
 use crate::{ADDRESS_BYTES, AddressBook, decode_address, encode_address};
 use bytes::{Bytes, BytesMut};
 
@@ -19,6 +19,9 @@ pub fn datagram(bytes: &[u8]) {
 /// The plaintext of a data message, and those of its frames that every link reads.
 // PROTOCOL 2.3
 pub fn frames(bytes: &[u8]) {
+    if bytes.len() > PLAIN_BYTES_MAX {
+        return; // No datagram brings so much.
+    }
     let mut packed = BytesMut::new();
     let mut overruns = 0;
     for frame in Frames::of(Bytes::copy_from_slice(bytes)) {
