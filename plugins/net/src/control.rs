@@ -160,7 +160,7 @@ fn on_about(
     }
     let session = link.session_mut(opened.slot);
     if session.is_some_and(|session| session.initiator) {
-        (link.confirm, link.third) = (None, None);
+        link.greeting = None;
     } else {
         let ours = Bytes::copy_from_slice(&about(parts.settings, link));
         let observed = Bytes::copy_from_slice(&crate::encode_address(link.address));

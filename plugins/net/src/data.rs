@@ -52,7 +52,8 @@ pub(crate) fn on_data(
     let came = crate::limits::HEADER_BYTES + sealed.len();
     notice_address(parts, entity, from, came, desk);
     let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
-    if link.up.is_none() {
+    // Who refuses us says so in the first frame; that is no link.
+    if link.up.is_none() && plain.first() != Some(&kind::CLOSE) {
         come_up(parts, entity, desk);
     }
     // The session may have moved up.
@@ -113,7 +114,7 @@ fn prove(
         entity
     });
     if let Some(link) = parts.links.get_mut(entity) {
-        link.accept(*session);
+        link.accept(session, now);
         link.address = from; // Its cookie was right.
         link.roam = None;
     }
@@ -149,7 +150,7 @@ fn notice_address(
     }
     let roam = match &mut link.roam {
         Some(roam) if roam.to == from => roam,
-        other => other.insert(Roam::new(from, ping, now)),
+        other => other.insert(Box::new(Roam::new(from, ping, now))),
     };
     if !roam.came(came, now) {
         return;
@@ -177,6 +178,7 @@ pub(crate) fn on_pong(
     };
     if !link
         .roam
+        .as_ref()
         .is_some_and(|roam| roam.to == from && roam.ping == id)
     {
         return;

@@ -115,6 +115,12 @@ impl Desk<'_, '_> {
             _ => {}
         }
         self.timers.cancel::<Wake>(entity);
+        // One that came up in this same turn is seen as it was.
+        if let (Some(peer), Ok(mut commands)) =
+            (peer(parts.node, &link), self.commands.get_entity(entity))
+        {
+            commands.try_insert(peer);
+        }
         self.downs.write(PeerDown {
             node: parts.node,
             peer: entity,
@@ -204,7 +210,9 @@ pub(crate) fn greet(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     let (address, about, third) = (
         link.address,
         about(parts.settings, link),
-        link.third.clone(),
+        link.greeting
+            .as_ref()
+            .and_then(|greeting| greeting.third.clone()),
     );
     let Some(session) = link.greeting_session() else {
         return;

@@ -35,8 +35,8 @@ pub(crate) fn start(parts: &mut PartsItem, dial: &Dial, own_choice: bool, desk: 
     let mut link = Link::new(dial.address, true, desk.time());
     (link.id, link.own_choice) = (dial.id, own_choice);
     if dial.anonymous {
-        let mut secret = Zeroizing::new([0; 32]);
-        parts.random.0.fill_bytes(&mut *secret);
+        let mut secret = Box::new(Zeroizing::new([0; 32]));
+        parts.random.0.fill_bytes(&mut **secret);
         link.hidden = Some(secret);
     }
     let impossible = !is_reachable(&dial.address) || (dial.anonymous && dial.id.is_none());
@@ -75,7 +75,7 @@ pub(crate) fn begin(
         return Ok(());
     };
     let ours = parts.identity.agreement_secret();
-    let secret = link.hidden.as_ref().unwrap_or(ours);
+    let secret = link.hidden.as_deref().unwrap_or(ours);
     let hides = link.hidden.is_some();
     let initiation =
         Initiation::begin(secret, link.id.as_ref(), hides, index, desk.time(), random)?;

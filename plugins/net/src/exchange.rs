@@ -9,7 +9,7 @@ use crate::dial::start;
 use crate::frame::kind;
 use crate::limits::{
     FILL_WAIT, FILL_WAIT_MAX, LINKS_WIDE_PREFIX_MAX, PEERS_ANSWER_WAIT, PEERS_ASK_WAIT,
-    PEERS_ROW_BYTES, PEERS_ROWS_MAX,
+    PEERS_ASK_WAIT_FEW, PEERS_ROW_BYTES, PEERS_ROWS_MAX,
 };
 use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, book_file};
 use bevy_ecs::prelude::*;
@@ -17,6 +17,7 @@ use bytes::BufMut;
 use dunlin_engine::{Due, bevy_ecs};
 use rand_core::Rng;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Answers PEERS_ASK with peers that we had links with ourselves.
 // PROTOCOL 2.3
@@ -138,9 +139,6 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
     let own = parts.links.iter().filter(|(_, link)| link.own_choice);
     let mut own: Vec<SocketAddr> = own.map(|(_, link)| link.address).collect();
     let target = parts.settings.outbound;
-    if own.len() >= target {
-        return;
-    }
     if first {
         for id in parts.book.anchors().to_vec() {
             let peer = parts
@@ -153,7 +151,7 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
             }
         }
     }
-    if first || parts.links.up_count() == 0 {
+    if first || (parts.links.up_count() == 0 && target > 0) {
         dial_entries(parts, &mut own, desk);
     }
     while own.len() < target {
@@ -166,10 +164,27 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
         own.push(peer.address);
         dial(parts, Some(peer.id), peer.address, desk);
     }
-    if own.len() < target {
-        ask_somebody(parts, desk);
+    if target == 0 {
+        return; // A node that makes no links by itself looks for none.
     }
-    let wait = (parts.links.fill_wait * 2).clamp(FILL_WAIT, FILL_WAIT_MAX);
+    let few = own.len() < target;
+    ask_somebody(
+        parts,
+        if few {
+            PEERS_ASK_WAIT_FEW
+        } else {
+            PEERS_ASK_WAIT
+        },
+        desk,
+    );
+    let unanswered = parts
+        .links
+        .iter()
+        .any(|(_, link)| link.peers_request.is_some());
+    let wait = match few || unanswered {
+        true => (parts.links.fill_wait * 2).clamp(FILL_WAIT, FILL_WAIT_MAX),
+        false => PEERS_ASK_WAIT,
+    };
     parts.links.fill_wait = wait;
     let at = desk.time() + wait;
     desk.timers.set::<Fill>(parts.node, at);
@@ -220,13 +235,15 @@ fn dial(parts: &mut PartsItem, id: Option<PeerId>, address: SocketAddr, desk: &m
     start(parts, &dial, true, desk);
 }
 
-/// Asks the peer whom we asked longest ago, if that is long enough.
-fn ask_somebody(parts: &mut PartsItem, desk: &mut Desk) {
+/// Asks the peer whom we asked longest ago, if that is `wait` ago, or if it owes us an answer.
+fn ask_somebody(parts: &mut PartsItem, wait: Duration, desk: &mut Desk) {
     let now = desk.time();
     let askable = parts.links.iter().filter(|(_, link)| {
-        let asked = link
-            .peers_asked
-            .is_some_and(|last| now - last < PEERS_ASK_WAIT);
+        let wait = match link.peers_request {
+            Some(_) => PEERS_ANSWER_WAIT,
+            None => wait,
+        };
+        let asked = link.peers_asked.is_some_and(|last| now - last < wait);
         link.up.is_some()
             && link.over.is_none()
             && link.hidden.is_none()

@@ -3,6 +3,7 @@
 use crate::desk::{Desk, Parts, PartsItem, Wake, greet};
 use crate::dial::begin;
 use crate::frame::kind;
+use crate::limits::{HANDSHAKE_AGE_MAX, UNHEARD_MAX};
 use crate::link_table::Held;
 use crate::pulse::Beat;
 use crate::retry::Again;
@@ -56,14 +57,21 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
         }
     }
     let link = parts.links.get_mut(entity).ok_or(DownReason::Lost)?;
-    match link.confirm.as_mut().map(|retry| retry.on_time(now)) {
-        Some(Again::Send) => greet(parts, entity, desk),
+    match link
+        .greeting
+        .as_mut()
+        .map(|greeting| greeting.retry.on_time(now))
+    {
+        Some(Again::Send) => {
+            greet(parts, entity, desk);
+            begin_again(parts, entity, desk);
+        }
         Some(Again::GiveUp) => give_up(parts, entity, desk)?,
         Some(Again::Wait) | None => {}
     }
     let link = parts.links.get_mut(entity).ok_or(DownReason::Lost)?;
     if link.up.is_none() {
-        let under_way = link.dial.is_some() || link.confirm.is_some();
+        let under_way = link.dial.is_some() || link.greeting.is_some();
         return if under_way {
             Ok(())
         } else {
@@ -86,12 +94,31 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
             desk.note_heard(parts, entity);
         }
     }
+    let link = parts.links.get_mut(entity).ok_or(DownReason::Lost)?;
+    if link.forget_previous(now) {
+        parts.links.reindex(entity);
+    }
     let link = parts.links.get(entity).ok_or(DownReason::Lost)?;
     if link.wants_rekey(now) {
         // It fails only on a key that no handshake would have proved.
         begin(parts, entity, desk).map_err(|_| DownReason::Lost)?;
     }
     Ok(())
+}
+
+/// The responder answered, but does not know the session any more: others pushed it out before our proof came. Asks anew.
+fn begin_again(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
+    let now = desk.time();
+    let Some(link) = parts.links.get(entity) else {
+        return;
+    };
+    let greeting = link.greeting.as_ref();
+    let unheard = greeting.is_some_and(|greeting| now - greeting.retry.started >= UNHEARD_MAX);
+    let in_time = now - link.begun < 2 * HANDSHAKE_AGE_MAX;
+    if unheard && in_time && link.up.is_none() && link.dial.is_none() {
+        // An error would be our own key's, which began this link well.
+        let _ = begin(parts, entity, desk);
+    }
 }
 
 /// A handshake had no answer in time: a dial has failed, but a link that is up goes on with the session it has.

@@ -61,6 +61,9 @@ pub(crate) const HANDSHAKE_RETRY_FIRST: Duration = Duration::from_millis(250);
 pub(crate) const HANDSHAKE_RETRY_MAX: Duration = Duration::from_secs(1);
 /// After this a dial has failed.
 pub(crate) const HANDSHAKE_AGE_MAX: Duration = Duration::from_secs(24);
+/// After so long without a word on a session that we began, the responder has forgotten it: with half of all datagrams lost, three
+/// times in four it has not, and then nothing is lost but a handshake.
+pub(crate) const UNHEARD_MAX: Duration = Duration::from_secs(4);
 /// Of two peers that dial each other at once the one with the greater id gives way, for so long.
 pub(crate) const SIMULTANEOUS_AGE_MAX: Duration = Duration::from_secs(3);
 
@@ -77,6 +80,9 @@ pub(crate) const SESSION_REKEY_AGE: Duration = Duration::from_secs(600);
 /// Age at which it ends.
 // PROTOCOL 2.2
 pub(crate) const SESSION_AGE_MAX: Duration = Duration::from_secs(660);
+
+/// The session before the present one goes when the other side has not used it for so long: what was under way has come, or is lost.
+pub(crate) const PREVIOUS_SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// The initiator sends PING when it has sent nothing for so long: half a NAT mapping's least lifetime in practice.
 // PROTOCOL 2.2
@@ -112,7 +118,9 @@ pub(crate) const PEERS_ROWS_MAX: usize = 20;
 pub(crate) const PEERS_ROW_BYTES: usize = 56;
 /// One answer to PEERS_ASK a link in so long; more would let a stranger read the book out.
 pub(crate) const PEERS_ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// How often a node asks a peer for more; guess.
+/// How often a node asks a peer for more, while it has too few links.
+pub(crate) const PEERS_ASK_WAIT_FEW: Duration = Duration::from_secs(60);
+/// And when it has enough; guess.
 pub(crate) const PEERS_ASK_WAIT: Duration = Duration::from_secs(600);
 /// A REFUSED is longer than an empty frame: so many a datagram, or one of 400 frames would draw four times its bytes.
 pub(crate) const REFUSED_A_DATAGRAM_MAX: usize = 8;

@@ -134,8 +134,10 @@ impl Links {
         cookies
     }
 
+    /// Links that are up, or of which only the first message is missing.
     pub(crate) fn up_count(&self) -> usize {
-        self.rows.values().filter(|link| link.up.is_some()).count()
+        let live = |link: &Link| link.up.is_some() || link.next.is_some();
+        self.rows.values().filter(|link| live(link)).count()
     }
 
     // PROTOCOL 5

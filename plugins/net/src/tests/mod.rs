@@ -1,6 +1,9 @@
 //! Nodes on a network of the test's own making: `DatagramOut` of one becomes `DatagramIn` of another, after a delay, or twice, or never.
 
+mod attacks;
+mod books;
 mod links;
+mod peers;
 
 use crate::link_table::Links;
 use crate::{
