@@ -2,170 +2,194 @@
 //!
 //! `cargo run --release -p dunlin-net --example udp_bench`
 //!
-//! Each round fills a socket's receive queue and drains it on one thread; the figures are that thread's CPU time, so that neither the
-//! scheduler nor other programs are in them. The ways take turns round by round, so that what slows the machine slows all of them.
+//! Each round fills receive queues and drains them on one thread; the figures are that thread's CPU time, so that neither the scheduler
+//! nor other programs are in them. The ways take turns round by round, so that what slows the machine slows all of them alike.
 
 use bytes::Bytes;
 use dunlin_net::{BatchSocket, Buffers, Outgoing, SocketOptions};
 use rustix::time::{ClockId, clock_gettime};
+use std::hint::black_box;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 const DATAGRAM_BYTES: usize = 1_200;
 const DATAGRAMS: usize = 192;
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 500;
 
 fn main() {
-    let ways: [(&str, Way); 6] = [
-        ("plain send_to, plain recv_from", Way::Plain),
-        (
-            "batched, to 64 destinations in turn (sendmmsg)",
-            Way::Batched { sinks: 64, run: 1 },
-        ),
-        (
-            "batched, to 1 destination (GSO, GRO)",
-            Way::Batched {
-                sinks: 1,
-                run: DATAGRAMS,
-            },
-        ),
-        (
-            "batched, to 8 destinations, 8 each a turn",
-            Way::Batched { sinks: 8, run: 8 },
-        ),
-        (
-            "batched, to 3 destinations, 3 each a turn",
-            Way::Batched { sinks: 3, run: 3 },
-        ),
-        ("batched, 2 each a turn", Way::Batched { sinks: 16, run: 2 }),
+    let mut sends: Vec<(&str, Send)> = vec![
+        ("send_to, one call a datagram", Send::plain()),
+        ("batched, 64 destinations (sendmmsg)", Send::batched(64, 1)),
+        ("batched, trains of 2 (GSO)", Send::batched(96, 2)),
+        ("batched, trains of 4", Send::batched(48, 4)),
+        ("batched, trains of 16", Send::batched(12, 16)),
+        ("batched, trains of 54", Send::batched(1, DATAGRAMS)),
     ];
-    let mut rigs: Vec<Rig> = ways.iter().map(|(_, way)| Rig::new(*way)).collect();
-    println!("train of at most {} segments", rigs[2].sender.train_max());
-    let mut cost = vec![(Vec::new(), Vec::new()); ways.len()];
+    let mut receives: Vec<(&str, Receive)> = vec![
+        ("recv_from, one call a datagram", Receive::new(false, 1)),
+        (
+            "batched, single datagrams (recvmmsg)",
+            Receive::new(true, 1),
+        ),
+        ("batched, trains of 2 (GRO)", Receive::new(true, 2)),
+        ("batched, trains of 4", Receive::new(true, 4)),
+        ("batched, trains of 16", Receive::new(true, 16)),
+        ("batched, trains of 54", Receive::new(true, 54)),
+    ];
+    let mut costs = vec![Vec::new(); sends.len() + receives.len()];
     for _ in 0..ROUNDS {
-        for (rig, (send, receive)) in rigs.iter_mut().zip(&mut cost) {
-            let (sent, received) = rig.round();
-            send.push(sent);
-            receive.push(received);
+        let sent = sends.iter_mut().map(|(_, way)| way.round());
+        let received = receives.iter_mut().map(|(_, way)| way.round());
+        for (cost, round) in costs.iter_mut().zip(sent.chain(received)) {
+            cost.push(round);
         }
     }
+    let (of_sends, of_receives) = costs.split_at_mut(sends.len());
+    print("sending 1,200 bytes", &sends, of_sends);
+    print("receiving 1,200 bytes", &receives, of_receives);
+}
+
+fn print<W>(title: &str, ways: &[(&str, W)], costs: &mut [Vec<f64>]) {
+    let medians: Vec<f64> = costs.iter_mut().map(|cost| median(cost)).collect();
     println!(
-        "{:<48} {:>9} {:>9} {:>12} {:>7} {:>7}",
-        "1,200 bytes on loopback, CPU", "send ns", "recv ns", "datagrams/s", "send x", "recv x"
+        "{title:<38} {:>6} {:>16} {:>11}",
+        "CPU ns", "datagrams/s CPU", "times plain"
     );
-    let medians: Vec<(f64, f64)> = cost
-        .iter_mut()
-        .map(|(s, r)| (median(s), median(r)))
-        .collect();
-    for ((name, _), (send, receive)) in ways.iter().zip(&medians) {
-        println!(
-            "{name:<48} {send:>9.0} {receive:>9.0} {:>12.0} {:>7.2} {:>7.2}",
-            1e9 / (send + receive),
-            medians[0].0 / send,
-            medians[0].1 / receive
-        );
+    for ((name, _), ns) in ways.iter().zip(&medians) {
+        let ratio = medians[0] / ns;
+        println!("{name:<38} {ns:>6.0} {:>16.0} {ratio:>11.2}", 1e9 / ns);
     }
 }
 
-#[derive(Clone, Copy)]
-enum Way {
-    Plain,
-    /// `run` datagrams to each of `sinks` in turn, all in one batch.
-    Batched {
-        sinks: usize,
-        run: usize,
-    },
+fn here() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
 }
 
-struct Rig {
-    way: Way,
+fn batched() -> BatchSocket {
+    BatchSocket::bind(here(), SocketOptions::links()).expect("a socket")
+}
+
+/// A plain socket with buffers as large as ours.
+fn plain() -> UdpSocket {
+    let socket = UdpSocket::bind(here()).expect("a socket");
+    socket.set_nonblocking(true).expect("non-blocking");
+    let buffer = socket2::SockRef::from(&socket).set_recv_buffer_size(2 << 20);
+    buffer.expect("a large buffer");
+    socket
+}
+
+/// Runs of `run` datagrams to each of `to` in turn.
+fn batch(to: &[SocketAddr], run: usize) -> Vec<Outgoing> {
+    let bytes = Bytes::from(vec![7; DATAGRAM_BYTES]);
+    (0..DATAGRAMS)
+        .map(|n| Outgoing {
+            to: to[n / run % to.len()],
+            bytes: bytes.clone(),
+        })
+        .collect()
+}
+
+fn drain(sinks: &[UdpSocket]) {
+    let mut bytes = [0; 2_048];
+    let drained = |sink: &UdpSocket| std::iter::from_fn(|| sink.recv_from(&mut bytes).ok()).count();
+    assert_eq!(sinks.iter().map(drained).sum::<usize>(), DATAGRAMS);
+}
+
+enum Send {
+    Plain(UdpSocket, Vec<UdpSocket>, Vec<Outgoing>),
+    Batched(BatchSocket, Vec<UdpSocket>, Vec<Outgoing>, Vec<u8>),
+}
+
+impl Send {
+    fn plain() -> Send {
+        let sinks = vec![plain()];
+        let at = sinks[0].local_addr().expect("an address");
+        Send::Plain(plain(), sinks, batch(&[at], 1))
+    }
+
+    fn batched(sinks: usize, run: usize) -> Send {
+        let sinks: Vec<_> = (0..sinks).map(|_| plain()).collect();
+        let at: Vec<_> = sinks
+            .iter()
+            .map(|sink| sink.local_addr().expect("an address"))
+            .collect();
+        Send::Batched(batched(), sinks, batch(&at, run), Vec::new())
+    }
+
+    /// CPU nanoseconds a datagram sent.
+    fn round(&mut self) -> f64 {
+        let begin = cpu();
+        match self {
+            Send::Plain(socket, _, batch) => {
+                for datagram in batch {
+                    socket.send_to(&datagram.bytes, datagram.to).expect("sent");
+                }
+            }
+            Send::Batched(socket, _, batch, joined) => send(socket, batch, joined),
+        }
+        let end = cpu();
+        let (Send::Plain(_, sinks, _) | Send::Batched(_, sinks, ..)) = self;
+        drain(sinks);
+        each(end - begin)
+    }
+}
+
+fn send(socket: &BatchSocket, batch: &[Outgoing], joined: &mut Vec<u8>) {
+    let sent = socket.send(batch, joined, |_, error| panic!("{error}"));
+    assert_eq!(sent, batch.len(), "loopback is never full");
+}
+
+struct Receive {
     sender: BatchSocket,
-    sinks: Vec<BatchSocket>,
-    plain_sender: UdpSocket,
-    plain_sink: UdpSocket,
+    plain: Option<UdpSocket>,
+    sink: BatchSocket,
     batch: Vec<Outgoing>,
+    run: usize,
     buffers: Buffers,
     joined: Vec<u8>,
 }
 
-impl Rig {
-    fn new(way: Way) -> Rig {
-        let here: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let bind = || BatchSocket::bind(here, SocketOptions::links()).expect("a socket");
-        let (count, run) = match way {
-            Way::Plain => (0, 1),
-            Way::Batched { sinks, run } => (sinks, run),
+impl Receive {
+    fn new(ours: bool, run: usize) -> Receive {
+        let (plain, sink) = (plain(), batched());
+        let at = match ours {
+            true => sink.local_address(),
+            false => plain.local_addr(),
         };
-        let sinks: Vec<_> = (0..count).map(|_| bind()).collect();
-        let at: Vec<_> = sinks
-            .iter()
-            .map(|sink| sink.local_address().expect("an address"))
-            .collect();
-        let bytes = Bytes::from(vec![7; DATAGRAM_BYTES]);
-        let to = |n: usize| at[n / run % count.max(1)];
-        let batch = (0..DATAGRAMS).filter(|_| count > 0).map(|n| Outgoing {
-            to: to(n),
-            bytes: bytes.clone(),
-        });
-        let plain_sink = UdpSocket::bind(here).expect("a socket");
-        let sized = socket2::SockRef::from(&plain_sink).set_recv_buffer_size(2 << 20);
-        sized.expect("a buffer as large as ours");
-        Rig {
-            way,
-            sender: bind(),
-            batch: batch.collect(),
-            sinks,
-            plain_sender: UdpSocket::bind(here).expect("a socket"),
-            plain_sink,
+        Receive {
+            sender: batched(),
+            plain: (!ours).then_some(plain),
+            sink,
+            batch: batch(&[at.expect("an address")], 1),
+            run,
             buffers: Buffers::default(),
             joined: Vec::new(),
         }
     }
 
-    /// CPU nanoseconds a datagram: to send, to receive.
-    fn round(&mut self) -> (f64, f64) {
+    /// CPU nanoseconds a datagram received, into bytes of its own.
+    fn round(&mut self) -> f64 {
+        for train in self.batch.chunks(self.run) {
+            send(&self.sender, train, &mut self.joined);
+        }
         let begin = cpu();
-        match self.way {
-            Way::Plain => {
-                let bytes = [7; DATAGRAM_BYTES];
-                let to = self.plain_sink.local_addr().expect("an address");
-                for _ in 0..DATAGRAMS {
-                    self.plain_sender.send_to(&bytes, to).expect("sent");
-                }
-            }
-            Way::Batched { .. } => {
-                let sent = self
-                    .sender
-                    .send(&self.batch, &mut self.joined, |_, error| panic!("{error}"));
-                assert_eq!(sent, DATAGRAMS, "loopback is never full");
-            }
-        }
-        let sent = cpu();
         let mut came = 0;
-        match self.way {
-            Way::Plain => {
-                let mut bytes = [0; 2_048];
-                while came < DATAGRAMS {
-                    let (length, _) = self.plain_sink.recv_from(&mut bytes).expect("received");
-                    // As ours does: each datagram becomes bytes of its own.
-                    std::hint::black_box(Bytes::copy_from_slice(&bytes[..length]));
-                    came += 1;
-                }
+        if let Some(plain) = &self.plain {
+            let mut bytes = [0; 2_048];
+            while let Ok((length, _)) = plain.recv_from(&mut bytes) {
+                black_box(Bytes::copy_from_slice(&bytes[..length]));
+                came += 1;
             }
-            Way::Batched { .. } => {
-                for sink in &self.sinks {
-                    while let Ok(datagrams) = sink.receive(&mut self.buffers, |_, bytes| {
-                        std::hint::black_box(bytes);
-                    }) {
-                        came += datagrams;
-                    }
-                }
-                assert_eq!(came, DATAGRAMS);
+        } else {
+            while let Ok(datagrams) = self.sink.receive(&mut self.buffers, |_, bytes| {
+                black_box(bytes);
+            }) {
+                came += datagrams;
             }
         }
-        let received = cpu();
-        let each = |span: Duration| span.as_nanos() as f64 / DATAGRAMS as f64;
-        (each(sent - begin), each(received - sent))
+        let end = cpu();
+        assert_eq!(came, DATAGRAMS);
+        each(end - begin)
     }
 }
 
@@ -174,8 +198,12 @@ fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         time.tv_sec.unsigned_abs(),
-        time.tv_nsec.unsigned_abs() as u32,
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
     )
+}
+
+fn each(span: Duration) -> f64 {
+    span.as_nanos() as f64 / DATAGRAMS as f64
 }
 
 fn median(values: &mut [f64]) -> f64 {

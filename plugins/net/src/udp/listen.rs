@@ -1,7 +1,8 @@
 //! A node that has [`Listen`] gets a socket and [`Bound`], or its owner an error that says what to do.
 
 use super::code::bind_advice;
-use super::socket::{BatchSocket, Options};
+use super::options::Options;
+use super::socket::BatchSocket;
 use super::sockets::open_for_node;
 use crate::{Bound, Listen};
 use bevy_ecs::prelude::*;

@@ -2,7 +2,7 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `socket`, `train` | a socket that moves many datagrams a system call; no World, no tokio |
+//! | `socket`, `options`, `train` | a socket that moves many datagrams a system call; no World, no tokio |
 //! | `wire`, `task` | the socket between the World's thread and tokio's |
 //! | `sockets` | sockets as entities |
 //! | `listen`, `transmit` | the links' side: [`Listen`](crate::Listen), [`DatagramIn`](crate::DatagramIn), [`DatagramOut`](crate::DatagramOut) |
@@ -13,6 +13,7 @@ mod calls;
 mod code;
 mod drops;
 mod listen;
+mod options;
 mod plugin;
 mod socket;
 mod sockets;
@@ -22,6 +23,7 @@ mod transmit;
 mod wire;
 
 pub use drops::{UdpDrop, UdpDrops};
+pub use options::Options as SocketOptions;
 pub use plugin::UdpPlugin;
-pub use socket::{BatchSocket, Buffers, Options as SocketOptions, Outgoing};
+pub use socket::{BatchSocket, Buffers, Outgoing};
 pub use sockets::Socket;

@@ -2,11 +2,12 @@
 //!
 //! No tokio and no World in here, so it is tested, and measured (`examples/udp_bench.rs`), alone.
 
+use super::options::Options;
 use super::train::train_length;
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,10 +21,6 @@ const READS_MAX: usize = quinn_udp::BATCH_SIZE;
 /// Datagrams that one `sendmmsg` takes. // measured: 8 to 64 cost the same
 const WRITES_MAX: usize = 32;
 
-/// Kernel buffers of a link's socket: a burst of about 1,700 full datagrams survives a turn that is late. The kernel caps them at
-/// `net.core.rmem_max`, and uses memory only while datagrams wait. // guess
-const LINK_BUFFER_BYTES: usize = 2 << 20;
-
 /// A datagram to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
@@ -31,36 +28,6 @@ pub struct Outgoing {
     pub to: SocketAddr,
     /// The payload.
     pub bytes: Bytes,
-}
-
-/// How a socket is opened. [`Options::default`] is a plain one, for apps.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Datagrams are never fragmented, here or on their way, and trains are used where the kernel has them.
-    pub links: bool,
-    /// Another socket may bind the same address, and each gets what the system sees fit (`SO_REUSEADDR`).
-    pub reuse_address: bool,
-    /// Others may bind the same address and port, and the system shares the load out (`SO_REUSEPORT`).
-    pub reuse_port: bool,
-    /// An IPv6 socket takes no IPv4.
-    pub ipv6_only: bool,
-    /// The kernel's receive buffer in bytes; none: the system's default.
-    pub receive_buffer: Option<usize>,
-    /// The kernel's send buffer in bytes; none: the system's default.
-    pub send_buffer: Option<usize>,
-}
-
-impl Options {
-    /// The socket of a node's links.
-    #[must_use]
-    pub fn links() -> Options {
-        Options {
-            links: true,
-            receive_buffer: Some(LINK_BUFFER_BYTES),
-            send_buffer: Some(LINK_BUFFER_BYTES),
-            ..Options::default()
-        }
-    }
 }
 
 /// A bound, non-blocking UDP socket.
@@ -95,37 +62,7 @@ impl BatchSocket {
     /// # Errors
     /// What the system says: the address is busy, forbidden, or not of this machine.
     pub fn bind(address: SocketAddr, options: Options) -> io::Result<BatchSocket> {
-        let is_ipv6 = address.is_ipv6();
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
-        if is_ipv6 {
-            socket.set_only_v6(options.ipv6_only)?;
-        }
-        if options.reuse_address {
-            socket.set_reuse_address(true)?;
-        }
-        if options.reuse_port {
-            socket.set_reuse_port(true)?;
-        }
-        if let Some(bytes) = options.receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        if let Some(bytes) = options.send_buffer {
-            socket.set_send_buffer_size(bytes)?;
-        }
-        // Linux would else hand this socket whatever group any program on the machine has joined; elsewhere this is how it is anyway.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if is_ipv6 {
-            socket.set_multicast_all_v6(false)?;
-        } else {
-            socket.set_multicast_all_v4(false)?;
-        }
-        socket.bind(&address.into())?;
-        let offload = options
-            .links
-            .then(|| UdpSocketState::new((&socket).into()))
-            .transpose()?;
+        let (socket, offload) = options.open(address)?;
         let bound = address_of(socket.local_addr()?)?;
         Ok(BatchSocket {
             socket,

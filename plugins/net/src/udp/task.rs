@@ -16,8 +16,8 @@ use std::task::Poll;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-/// Most datagrams, and bytes of them, in one input. The inbox bounds inputs, so together they bound what a flood can make us hold:
-/// 512 of these are 39 MB. A single datagram may be longer than what is left, but then the input ends with it.
+/// Most datagrams, and bytes of them, in one input; no datagram is longer. The inbox bounds inputs, so together they bound what a flood
+/// can make us hold: 512 of these are 39 MB.
 const INPUT_DATAGRAMS_MAX: usize = 64;
 const INPUT_BYTES_MAX: usize = 64 * 1_200;
 
@@ -212,11 +212,12 @@ impl Batches<'_> {
 
     fn push(&mut self, from: SocketAddr, bytes: Bytes) {
         let room = self.full.last().is_some_and(|last| {
-            last.datagrams.len() < INPUT_DATAGRAMS_MAX && last.bytes < INPUT_BYTES_MAX
+            last.datagrams.len() < INPUT_DATAGRAMS_MAX
+                && last.bytes + bytes.len() <= INPUT_BYTES_MAX
         });
         if !room {
             self.full.push(Arriving {
-                datagrams: Vec::with_capacity(INPUT_DATAGRAMS_MAX),
+                datagrams: Vec::new(),
                 bytes: 0,
                 drops: self.drops.clone(),
             });

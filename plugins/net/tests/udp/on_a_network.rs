@@ -467,6 +467,44 @@ fn a_full_cable_keeps_a_bounded_backlog_and_sends_it_when_there_is_room() {
 }
 
 #[test]
+fn an_app_that_sends_more_than_its_cable_takes_is_told_so() {
+    const NAME: &str = "on_a_network::an_app_that_sends_more_than_its_cable_takes_is_told_so";
+    if !inside(Powers::Network, NAME) {
+        return;
+    }
+    lay_cable();
+    run("tc qdisc add dev left root tbf rate 10mbit burst 20kb limit 100mb");
+    let group = Ipv4Addr::new(239, 1, 2, 3);
+    let far = plain("0.0.0.0:0");
+    far.join_multicast_v4(&group, &Ipv4Addr::new(10, 78, 0, 2))
+        .expect("joined");
+    let port = far.local_addr().expect("an address").port();
+    let rig = Rig::start();
+    let near = rig.client.bind(json!({ "address": "10.77.0.1" }));
+    let to = json!({ "socket": near.socket, "address": group, "port": port });
+    let mut taken: u64 = 0;
+    let code = loop {
+        let mut body = vec![0; 1_200];
+        body[..8].copy_from_slice(&taken.to_le_bytes());
+        let answer = rig.client.call("udp.send", to.clone(), body.into());
+        match answer.wait(LIMIT) {
+            Ok(_) => taken += 1,
+            Err(error) => break error.code,
+        }
+        assert!(taken < 100_000, "the cable is never full");
+    };
+    assert_eq!(code, "ENOBUFS");
+    assert_eq!(rig.drops.of(UdpDrop::BacklogFull), 1);
+    for number in 0..taken {
+        assert_eq!(
+            next_plain(&far).1[..8],
+            number.to_le_bytes(),
+            "what was taken is sent"
+        );
+    }
+}
+
+#[test]
 fn what_the_cable_cannot_take_or_no_cable_leads_to_is_dropped_and_counted() {
     const NAME: &str =
         "on_a_network::what_the_cable_cannot_take_or_no_cable_leads_to_is_dropped_and_counted";

@@ -3,7 +3,8 @@
 use super::address::{Address, scope, with_port};
 use super::own::{OfSocket, Own};
 use crate::udp::code::{bind_advice, call_error, code};
-use crate::udp::socket::{BatchSocket, Options};
+use crate::udp::options::Options;
+use crate::udp::socket::BatchSocket;
 use crate::udp::sockets::{self, OpenSockets};
 use bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Params, bevy_ecs};
