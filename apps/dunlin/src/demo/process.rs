@@ -93,7 +93,8 @@ impl Process {
             .map_err(|error| self.error(&format!("cannot be killed: {error}")))
     }
 
-    fn error(&self, what: &str) -> Error {
+    /// An error of this process, with the end of its log.
+    pub(super) fn error(&self, what: &str) -> Error {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(5).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();

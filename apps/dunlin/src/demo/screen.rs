@@ -1,6 +1,10 @@
 //! What the demo shows: a table that is drawn over itself on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+/// Of the seconds before each line.
+const TIME_WIDTH: usize = 9;
 
 /// One carrier's row.
 #[derive(Clone, Default)]
@@ -17,6 +21,7 @@ pub(super) struct Screen {
     live: bool,
     quiet: bool,
     drawn: usize,
+    began: Instant,
     pub(super) rows: Vec<Row>,
     pub(super) story: Vec<String>,
 }
@@ -28,6 +33,7 @@ impl Screen {
             live: std::io::stdout().is_terminal(),
             quiet,
             drawn: 0,
+            began: Instant::now(),
             rows: Vec::new(),
             story: Vec::new(),
         }
@@ -35,7 +41,7 @@ impl Screen {
 
     /// Adds a line to the story.
     pub(super) fn tell(&mut self, line: impl Into<String>) {
-        let line = line.into();
+        let line = self.timed(line.into());
         if !self.live && !self.quiet {
             self.print(&format!("{line}\n"));
         }
@@ -46,12 +52,15 @@ impl Screen {
     /// Replaces the story's last line: for what moves on.
     pub(super) fn retell(&mut self, line: impl Into<String>) {
         let line = line.into();
+        let timed = self.timed(line.clone());
         match self.story.last_mut() {
-            Some(last) if *last == line => return,
-            Some(last) if self.live => *last = line,
-            _ => return self.tell(line),
+            Some(last) if last[TIME_WIDTH..] == line => {}
+            Some(last) if self.live => {
+                *last = timed;
+                self.draw();
+            }
+            _ => self.tell(line),
         }
-        self.draw();
     }
 
     /// Draws table and story over what was drawn before.
@@ -80,6 +89,10 @@ impl Screen {
             self.print(&format!("\n{}", self.table()));
         }
         self.print(&format!("\n{summary}"));
+    }
+
+    fn timed(&self, line: String) -> String {
+        format!("{:>5.1} s  {line}", self.began.elapsed().as_secs_f64())
     }
 
     fn text(&self) -> String {
