@@ -217,8 +217,9 @@ fn run_limited(command: &mut Command) -> Result<(), String> {
     }
 }
 
+/// Where cargo, which runs in the workspace's folder, puts what it builds.
 fn target_dir(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+    root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 fn read(path: &Path) -> Result<String, String> {
