@@ -23,8 +23,10 @@ use std::time::Duration;
 /// Fires when a node's own side has something to do.
 pub(crate) struct OwnTimer;
 
-/// While something is under way the address book is looked at this often: carriers come and go.
+/// While not all carriers were asked for mail, the address book is looked at this often: more may have been heard of.
 const LOOK: Duration = Duration::from_secs(2);
+/// And so often afterwards: carriers come and go.
+const LOOK_SETTLED: Duration = Duration::from_secs(30);
 
 /// On a node: the carriers that it knows, as placement sees them.
 #[derive(Component, Default)]
@@ -172,7 +174,7 @@ type Speaker<'a> = (
     &'a mut Outbox,
     &'a Fetcher,
     &'a Receipts,
-    &'a DayKeys,
+    &'a mut DayKeys,
     &'a Carriers,
 );
 
@@ -194,7 +196,8 @@ pub(crate) fn run_errands(
     mut commands: Commands,
 ) {
     for node in at_work(&mut work) {
-        let Ok((mut errands, mut outbox, fetcher, receipts, keys, carriers)) = nodes.get_mut(node)
+        let Ok((mut errands, mut outbox, fetcher, receipts, mut keys, carriers)) =
+            nodes.get_mut(node)
         else {
             continue;
         };
@@ -220,7 +223,7 @@ pub(crate) fn run_errands(
                     let (Ok(peer), Some(task)) = (links.get(link), errands.task(request)) else {
                         continue;
                     };
-                    if let Some(frame) = asked(task, request, keys, &peer.handshake_hash) {
+                    if let Some(frame) = asked(task, request, &mut keys, &peer.handshake_hash) {
                         send(&mut out, link, &frame);
                     }
                     if let Task::Deposit { message, .. } = task {
@@ -240,8 +243,10 @@ pub(crate) fn run_errands(
             receipts.next_due(),
             fetching.then(|| fetcher.next_due()).flatten(),
         ];
-        let busy = fetching || waits.iter().any(Option::is_some);
-        let look = busy.then(|| now.time + LOOK);
+        let look = fetching.then(|| {
+            let settled = fetcher.has_asked_all(now.time);
+            now.time + if settled { LOOK_SETTLED } else { LOOK }
+        });
         // Whatever is due already waits for something that comes in, or for the next look.
         let next = waits.into_iter().flatten().filter(|due| *due > now.time);
         match next.chain(look).min() {
@@ -254,8 +259,13 @@ pub(crate) fn run_errands(
     }
 }
 
-/// The frame of a request. A claim is signed anew for each handshake: the day's key is made, the signature is not kept.
-fn asked(task: &Task, request: u32, keys: &DayKeys, handshake_hash: &[u8; 32]) -> Option<Frame> {
+/// The frame of a request.
+fn asked(
+    task: &Task,
+    request: u32,
+    keys: &mut DayKeys,
+    handshake_hash: &[u8; 32],
+) -> Option<Frame> {
     Some(match task {
         Task::Deposit { packet, .. } => Frame::Deposit {
             request,
@@ -268,7 +278,7 @@ fn asked(task: &Task, request: u32, keys: &DayKeys, handshake_hash: &[u8; 32]) -
             secret: secret.clone(),
         },
         Task::Fetch { day, after } => {
-            let claim = keys.get(*day)?.claim(handshake_hash);
+            let claim = keys.claim(*day, handshake_hash)?;
             Frame::Fetch {
                 request,
                 claim,
@@ -276,7 +286,7 @@ fn asked(task: &Task, request: u32, keys: &DayKeys, handshake_hash: &[u8; 32]) -
             }
         }
         Task::Subscribe { day } => {
-            let claim = keys.get(*day)?.claim(handshake_hash);
+            let claim = keys.claim(*day, handshake_hash)?;
             Frame::Subscribe { request, claim }
         }
     })

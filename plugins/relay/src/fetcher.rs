@@ -3,7 +3,7 @@
 use crate::errands::Task;
 use crate::frames::Frame;
 use crate::limits::{ASKED, DAYS_BACK, KEPT_LINKS_MAX};
-use crate::mailbox::{DayKey, Mailbox};
+use crate::mailbox::{Claim, DayKey, Mailbox};
 use crate::packet::{Packet, PacketId, Tag};
 use crate::placement::{Candidate, place};
 use dunlin_engine::Time;
@@ -16,31 +16,48 @@ use std::time::Duration;
 const ROUND_FIRST: Duration = Duration::from_secs(1);
 const ROUND_MAX: Duration = Duration::from_mins(1);
 
-/// The keys of the days that may hold mail, made once a day: each takes two scalar multiplications.
+/// The keys of the days that may hold mail, made once a day, and what they have signed: a key takes two scalar
+/// multiplications, and a claim a third, once for each day and link.
 #[derive(Component, Default)]
-pub struct DayKeys(BTreeMap<u16, DayKey>);
+pub struct DayKeys {
+    keys: BTreeMap<u16, DayKey>,
+    claims: BTreeMap<([u8; 32], u16), Claim>,
+}
+
+/// Claims of 18 days on 16 links, and of the links before them.
+const CLAIMS_MAX: usize = 1_024;
 
 impl DayKeys {
     /// Days −16 to +1.
     // PROTOCOL 4.1
     pub(crate) fn refresh(&mut self, mailbox: &Mailbox, today: u16) {
         let days = today.saturating_sub(DAYS_BACK)..=today.saturating_add(1);
-        self.0.retain(|day, _| days.contains(day));
+        self.keys.retain(|day, _| days.contains(day));
         for day in days {
-            self.0.entry(day).or_insert_with(|| mailbox.day_key(day));
+            self.keys.entry(day).or_insert_with(|| mailbox.day_key(day));
         }
     }
 
-    pub(crate) fn get(&self, day: u16) -> Option<&DayKey> {
-        self.0.get(&day)
+    /// The claim of a day's tag on the link with this handshake hash.
+    // PROTOCOL 4.2
+    pub(crate) fn claim(&mut self, day: u16, handshake_hash: &[u8; 32]) -> Option<Claim> {
+        let key = self.keys.get(&day)?;
+        if self.claims.len() >= CLAIMS_MAX {
+            self.claims.clear(); // All can be signed again.
+        }
+        let claim = self.claims.entry((*handshake_hash, day));
+        Some(claim.or_insert_with(|| key.claim(handshake_hash)).clone())
     }
 
     pub(crate) fn has(&self, tag: Tag) -> bool {
-        self.0.values().any(|key| key.tag() == tag)
+        self.keys.values().any(|key| key.tag() == tag)
     }
 
     pub(crate) fn tags(&self) -> Vec<(u16, Tag)> {
-        self.0.iter().map(|(day, key)| (*day, key.tag())).collect()
+        self.keys
+            .iter()
+            .map(|(day, key)| (*day, key.tag()))
+            .collect()
     }
 }
 

@@ -187,7 +187,7 @@ mod tests {
         for cut in [0, 15, 100, whole.len() - 1] {
             fs::write(&path, &whole[..cut]).unwrap();
             let damaged = load(dir.path(), &mut Outbox::default(), Time::ZERO, NOON).unwrap();
-            assert_eq!(damaged, [path.clone()]);
+            assert_eq!(damaged, std::slice::from_ref(&path));
         }
         for bit in (0..whole.len() * 8).step_by(97) {
             let mut bytes = whole.clone();
@@ -205,6 +205,20 @@ mod tests {
         load(dir.path(), &mut outbox, Time::ZERO, long_after).unwrap();
         assert!(outbox.get(ID).is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn on_a_full_disk_a_message_keeps_the_file_that_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        save(dir.path(), ID, &message(None)).unwrap();
+        // What is written beside it goes where there is no space.
+        let beside = path(dir.path(), ID).with_extension("new");
+        std::os::unix::fs::symlink("/dev/full", &beside).unwrap();
+        let error = save(dir.path(), ID, &message(Some(End::Expired))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let mut outbox = Outbox::default();
+        load(dir.path(), &mut outbox, Time::ZERO, NOON).unwrap();
+        assert_eq!(outbox.get(ID).unwrap().state(), State::Stored(2));
     }
 
     #[test]

@@ -58,6 +58,18 @@ impl Seen {
         Ok(seen)
     }
 
+    /// One whose every write fails as on a full disk, for tests of what then happens.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_full_disk() -> Self {
+        let path = PathBuf::from("/dev/full");
+        let disk = OpenOptions::new().write(true).open(&path).ok();
+        Self {
+            disk: disk.map(|log| Disk { path, log }),
+            ..Self::default()
+        }
+    }
+
     /// Whether the application has had this packet.
     #[must_use]
     pub fn contains(&self, id: PacketId) -> bool {
@@ -211,13 +223,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_cannot_be_written_is_an_error_and_nothing_is_remembered() {
-        let mut seen = Seen::in_memory();
-        // Writing to it fails with "no space left on device".
-        let log = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        seen.disk = Some(Disk {
-            path: "/dev/full".into(),
-            log,
-        });
+        let mut seen = Seen::on_full_disk();
         let error = seen.insert(id(1), 100).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(!seen.contains(id(1)));

@@ -251,6 +251,11 @@ impl Scene {
         self.world().resource_mut::<Wire>().cut.insert(who.address);
     }
 
+    /// They can be reached again.
+    pub fn join(&mut self, who: Who) {
+        self.world().resource_mut::<Wire>().cut.remove(&who.address);
+    }
+
     /// They end, without a word.
     pub fn end(&mut self, who: Who) {
         self.cut(who);

@@ -1,0 +1,308 @@
+//! Messages between people who may be there or away, with clocks, disks and carriers that are not as they should be.
+
+mod scene;
+
+use dunlin_engine::ClockError;
+use dunlin_relay::{Cache, DeleteSecret, DropReason, PacketId, Seen, Tombstones};
+use scene::{Kind, Scene, Who, carrier, minutes, person, seconds};
+use serde_json::json;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Some carriers, Alice, and Bob with his card.
+fn scene(carriers: u64, alice: Kind, bob: Kind) -> (Scene, Vec<Who>, Who, Who, String) {
+    let mut scene = Scene::new(5, 0);
+    let all = scene.carriers(carriers);
+    let (alice, bob) = (scene.spawn(1, alice), scene.spawn(2, bob));
+    let card = scene.card(bob);
+    scene.knows(alice, carriers as usize);
+    scene.knows(bob, carriers as usize);
+    (scene, all, alice, bob, card)
+}
+
+fn holders(scene: &Scene, all: &[Who]) -> Vec<Who> {
+    let holds = |who: &&Who| scene.packets(**who) > 0;
+    all.iter().filter(holds).copied().collect()
+}
+
+// PROTOCOL 2.3
+#[test]
+fn who_is_there_hears_of_a_message_within_two_seconds_and_so_does_its_sender() {
+    let (mut scene, _, alice, bob, card) = scene(12, person(), person());
+    let inbox = scene.receive(bob);
+    scene.run.run_for(minutes(10)); // Rounds come once a minute by now, so only a push is as fast.
+    let message = scene.send(alice, &card, "Tea?");
+    let item = scene.next(&inbox, seconds(2)).expect("pushed");
+    assert_eq!(&item.body[..], b"Tea?");
+    scene.confirm(bob, &item);
+    scene.until_state(alice, &message, "delivered", seconds(5));
+}
+
+/// Alice sends, and Bob receives, with their clocks so far ahead. Says whether Bob gets it at once, or only once his clock has
+/// moved on by half a day.
+fn at_once(alice_ms: i64, bob_ms: i64) -> bool {
+    let wrong = |clock_ms| Kind {
+        clock_ms,
+        ..person()
+    };
+    let (mut scene, all, alice, bob, card) = scene(8, wrong(alice_ms), wrong(bob_ms));
+    let message = scene.send(alice, &card, "What day is it?");
+    scene.until_state(alice, &message, "stored", minutes(1));
+    let inbox = scene.receive(bob);
+    let mut item = scene.next(&inbox, minutes(2));
+    let at_once = item.is_some();
+    if !at_once {
+        let moved = ClockError(bob_ms + DAY_MS / 2);
+        scene.world().entity_mut(bob.node).insert(moved);
+        item = scene.next(&inbox, minutes(2));
+    }
+    scene.confirm(bob, &item.expect("the message"));
+    scene.until_state(alice, &message, "delivered", minutes(2));
+    for who in all {
+        assert_eq!(scene.drops(who, DropReason::Untimely), 0);
+    }
+    at_once
+}
+
+// PROTOCOL 3.7, 4.1
+#[test]
+fn clocks_a_day_wrong_either_way_keep_nobody_from_their_mail() {
+    let day = DAY_MS;
+    for (alice_ms, bob_ms) in [(day, 0), (-day, 0), (0, day), (0, -day), (-day, day)] {
+        assert!(at_once(alice_ms, bob_ms), "{alice_ms} {bob_ms}");
+    }
+    // Hers a day ahead and his a day behind: he asks for it once his has reached the day before hers.
+    assert!(!at_once(day, -day));
+}
+
+#[test]
+fn a_file_comes_with_its_name_and_one_too_large_is_refused_with_its_size_and_the_limit() {
+    let (mut scene, _, alice, bob, card) = scene(8, person(), person());
+    let node = alice.id.to_string();
+    let send = |scene: &mut Scene, name: Option<&str>, body: &[u8]| {
+        let params = json!({ "node": node, "to": card, "name": name });
+        scene.call("relay.send", params, body)
+    };
+    let refused = send(&mut scene, Some("notes.txt"), &[7; 884]).unwrap_err();
+    assert_eq!(refused.code, "message");
+    assert_eq!(
+        refused.message,
+        "884 bytes do not fit one packet, which holds 883"
+    );
+    let refused = send(&mut scene, None, &[b'a'; 893]).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "893 bytes do not fit one packet, which holds 892"
+    );
+    let refused = send(&mut scene, Some("../notes.txt"), b"x").unwrap_err();
+    assert_eq!(refused.code, "message");
+    let refused = send(&mut scene, None, &[0xff]).unwrap_err();
+    assert_eq!(refused.message, "text that is not UTF-8");
+    let params = json!({ "node": node, "to": "dunlin:abc", "text": "x" });
+    assert_eq!(
+        scene.call("relay.send", params, b"").unwrap_err().code,
+        "card"
+    );
+
+    send(&mut scene, Some("notes.txt"), &[7; 883]).unwrap();
+    let inbox = scene.receive(bob);
+    let item = scene.next(&inbox, minutes(2)).expect("the file");
+    assert_eq!(
+        (&item.value["kind"], &item.value["name"]),
+        (&json!("file"), &json!("notes.txt"))
+    );
+    assert_eq!(item.body, vec![7; 883]);
+}
+
+#[test]
+fn a_message_is_told_until_it_is_confirmed_and_never_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let with_seen = || Kind {
+        seen: Some(dir.path().join("seen")),
+        ..person()
+    };
+    let (mut scene, all, alice, bob, card) = scene(9, person(), with_seen());
+    let message = scene.send(alice, &card, "Once?");
+    scene.until_state(alice, &message, "stored", minutes(1));
+    scene.end(alice); // Or she would end the copies too, once she knows.
+    let inbox = scene.receive(bob);
+    assert!(scene.next(&inbox, minutes(2)).is_some());
+    assert_eq!(
+        holders(&scene, &all).len(),
+        8,
+        "nobody is told before the application has it"
+    );
+    // The application dies before it has it, and comes back.
+    drop(inbox);
+    let inbox = scene.receive(bob);
+    let item = scene.next(&inbox, minutes(2)).expect("told again");
+    // One carrier is out of reach while the others hear of the delivery.
+    let late = holders(&scene, &all)[0];
+    scene.cut(late);
+    scene.confirm(bob, &item);
+    scene.run.run_for(minutes(10));
+    assert_eq!(holders(&scene, &all).len(), 1);
+    scene.end(bob);
+    scene.join(late);
+
+    let bob = scene.spawn(2, with_seen());
+    let inbox = scene.receive(bob);
+    assert!(
+        scene.next(&inbox, minutes(5)).is_none(),
+        "it had been confirmed"
+    );
+    assert!(scene.drops(bob, DropReason::Repeated) >= 1);
+    assert_eq!(
+        holders(&scene, &all).len(),
+        0,
+        "and now the late one has heard"
+    );
+    let confirm = json!({ "node": bob.id.to_string(), "id": message });
+    assert_eq!(
+        scene.call("relay.confirm", confirm, b"").unwrap_err().code,
+        "id"
+    );
+}
+
+#[test]
+fn a_disk_that_takes_no_message_is_an_error_and_nothing_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = dir.path().join("outbox");
+    let on_disk = Kind {
+        outbox: Some(outbox.clone()),
+        ..person()
+    };
+    let (mut scene, all, alice, _, card) = scene(8, on_disk, person());
+    std::fs::remove_dir(&outbox).unwrap();
+    let params = json!({ "node": alice.id.to_string(), "to": card, "text": "Tea?" });
+    let refused = scene.call("relay.send", params, b"").unwrap_err();
+    assert_eq!(refused.code, "disk");
+    let begin = format!(
+        "the message was not sent, since it cannot be kept in {}",
+        outbox.display()
+    );
+    assert!(refused.message.starts_with(&begin), "{refused}");
+    scene.run.run_for(minutes(1));
+    assert_eq!(holders(&scene, &all).len(), 0);
+}
+
+#[test]
+fn a_message_is_not_confirmed_if_that_cannot_be_written_down() {
+    let (mut scene, all, alice, bob, card) = scene(8, person(), person());
+    let message = scene.send(alice, &card, "Tea?");
+    scene.until_state(alice, &message, "stored", minutes(1));
+    let inbox = scene.receive(bob);
+    let item = scene.next(&inbox, minutes(2)).unwrap();
+    // Writing to it fails with "no space left on device".
+    let full = Seen::on_full_disk();
+    scene.world().entity_mut(bob.node).insert(full);
+    let params = json!({ "node": bob.id.to_string(), "id": item.value["id"] });
+    let refused = scene.call("relay.confirm", params, b"").unwrap_err();
+    assert!(
+        refused.code == "disk" && refused.message.contains("No space left"),
+        "{refused}"
+    );
+    scene.run.run_for(minutes(1));
+    assert_eq!(holders(&scene, &all).len(), 8, "no receipt went out");
+}
+
+// PROTOCOL 4.3
+#[test]
+fn a_carrier_that_says_delivered_without_proof_is_not_believed() {
+    let (mut scene, all, alice, _, card) = scene(9, person(), person());
+    let message = scene.send(alice, &card, "Tea?");
+    let told = scene.until_state(alice, &message, "stored", minutes(1));
+    let id: PacketId = told["packet"].as_str().unwrap().parse().unwrap();
+    let liar = holders(&scene, &all)[0];
+    let now = scene.run.now().time;
+    let mut carrier = scene.world().entity_mut(liar.node);
+    assert!(carrier.get_mut::<Cache>().unwrap().remove(id));
+    let secret = DeleteSecret::new([1; 16]);
+    carrier
+        .get_mut::<Tombstones>()
+        .unwrap()
+        .insert(id, secret, now);
+    scene.run.run_for(minutes(3));
+    assert!(scene.drops(alice, DropReason::ProofForged) >= 1);
+    // The ninth has the copy instead.
+    let told = scene.own(alice, &message);
+    assert_eq!(
+        (&told["state"], &told["stored"]),
+        (&json!("stored"), &json!(8))
+    );
+    assert_eq!(holders(&scene, &all).len(), 8);
+}
+
+#[test]
+fn who_carries_its_own_mail_gets_it_and_can_prove_it() {
+    let carrying = Kind {
+        carry: true,
+        ..person()
+    };
+    let mut scene = Scene::new(5, 0);
+    let bob = scene.spawn(2, carrying);
+    let alice = scene.spawn(1, person());
+    scene.knows(alice, 1);
+    let card = scene.card(bob);
+    let message = scene.send(alice, &card, "Just us two");
+    scene.run.run_for(minutes(1));
+    assert_eq!(scene.packets(bob), 1);
+    let inbox = scene.receive(bob);
+    let item = scene.next(&inbox, minutes(1)).expect("from his own cache");
+    scene.confirm(bob, &item);
+    assert_eq!(scene.packets(bob), 0);
+    scene.until_state(alice, &message, "delivered", minutes(2));
+}
+
+#[test]
+fn watchers_hear_each_state_and_latecomers_the_latest() {
+    let (mut scene, _, alice, bob, card) = scene(8, person(), person());
+    let inbox = scene.receive(bob);
+    let params = json!({ "node": alice.id.to_string() });
+    let watch = scene.client.open("relay.watch", params.clone());
+    let message = scene.send(alice, &card, "Tea?");
+    let item = scene.next(&inbox, minutes(1)).unwrap();
+    scene.confirm(bob, &item);
+    scene.until_state(alice, &message, "delivered", minutes(1));
+    let mut states = Vec::new();
+    while let Some(told) = watch.take() {
+        states.push(told.value["state"].as_str().unwrap().to_owned());
+    }
+    states.dedup();
+    assert_eq!(states, ["queued", "sent", "stored", "delivered"]);
+    let late = scene.client.open("relay.watch", params);
+    scene.run.run_for(seconds(1));
+    let told = late.take().unwrap().value;
+    assert_eq!(
+        (&told["id"], &told["state"]),
+        (&json!(message), &json!("delivered"))
+    );
+    assert!(late.take().is_none());
+}
+
+#[test]
+fn calls_say_which_node_they_mean_or_are_told_to() {
+    let mut scene = Scene::new(5, 0);
+    let (first, second) = (scene.spawn(1, person()), scene.spawn(2, carrier()));
+    let error = scene.call("relay.status", json!({}), b"").unwrap_err();
+    assert_eq!(
+        error.message,
+        "2 nodes run here: name one by its peer id, as \"node\""
+    );
+    let status = |who: Who| json!({ "node": who.id.to_string() });
+    let told = scene
+        .call("relay.status", status(first), b"")
+        .unwrap()
+        .value;
+    assert_eq!(
+        (&told["carry"], &told["cache_capacity"]),
+        (&json!(false), &json!(0))
+    );
+    let told = scene
+        .call("relay.status", status(second), b"")
+        .unwrap()
+        .value;
+    assert_eq!(told["cache_capacity"], 16_000_000);
+    let error = scene.call("relay.card", status(second), b"").unwrap_err();
+    assert_eq!(error.code, "mailbox");
+}
