@@ -2,6 +2,7 @@
 
 mod attacks;
 mod books;
+mod handshakes;
 mod links;
 mod peers;
 
