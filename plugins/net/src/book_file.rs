@@ -5,9 +5,10 @@ use crate::address::{ADDRESS_BYTES, decode_address, encode_address};
 use crate::book::{AddressBook, Bucket, KnownPeer, Row};
 use crate::limits::{BOOK_ANCHORS, BOOK_BUCKET_ROWS, BOOK_NEW_BUCKETS, BOOK_TRIED_BUCKETS};
 use crate::{About, PeerId};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) const MAGIC: &[u8; 8] = b"dunbook1";
 const HEAD_BYTES: usize = 8 + 32 + BOOK_ANCHORS * 32;
@@ -114,15 +115,22 @@ fn decode_row(bytes: &[u8; ROW_BYTES]) -> Option<Row> {
     })
 }
 
-/// Puts the bytes in the file's place, whole: a crash leaves the old file or the new one.
+/// Puts the bytes in the file's place, whole: a crash leaves the old file or the new one. Only its owner can read whom we know.
 ///
 /// # Errors
 /// What the system says: a full disk, a folder that is not there, a missing right.
 pub(crate) fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Two at once, the last of a run and one before it, must not share a file.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
+    beside.push(format!(".{}-{count}.new", std::process::id()));
     let beside = PathBuf::from(beside);
-    let written = File::create(&beside).and_then(|mut file| {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_data()
     });

@@ -37,15 +37,22 @@ impl Cookies {
         }
     }
 
-    /// The cookie to give to whoever reads what is sent to `address`.
-    pub(crate) fn give(&self, address: SocketAddr) -> [u8; COOKIE_BYTES] {
-        cookie(&self.secrets[0], address)
-    }
-
-    /// Whether `shown` was given to `address` in this period or the one before.
-    pub(crate) fn admits(&self, address: SocketAddr, shown: &[u8; COOKIE_BYTES]) -> bool {
-        let [new, old] = [0, 1].map(|age| cookie(&self.secrets[age], address).ct_eq(shown));
-        (new | old).into()
+    /// Whether `shown` was given to `address` in this period or the one before; if not, the cookie to give to whoever reads
+    /// what is sent there. One keyed hash for who shows none, two for who shows another.
+    // PROTOCOL 2.2
+    pub(crate) fn check(
+        &self,
+        address: SocketAddr,
+        shown: &[u8; COOKIE_BYTES],
+    ) -> Result<(), [u8; COOKIE_BYTES]> {
+        let given = cookie(&self.secrets[0], address);
+        let right = bool::from(given.ct_eq(shown));
+        let none = *shown == [0; COOKIE_BYTES];
+        if right || (!none && cookie(&self.secrets[1], address).ct_eq(shown).into()) {
+            Ok(())
+        } else {
+            Err(given)
+        }
     }
 }
 
@@ -77,6 +84,16 @@ mod tests {
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    impl Cookies {
+        fn give(&self, address: SocketAddr) -> [u8; COOKIE_BYTES] {
+            self.check(address, &[0; COOKIE_BYTES]).unwrap_err()
+        }
+
+        fn admits(&self, address: SocketAddr, shown: &[u8; COOKIE_BYTES]) -> bool {
+            self.check(address, shown).is_ok()
+        }
     }
 
     // PROTOCOL 2.2

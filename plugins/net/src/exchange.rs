@@ -203,6 +203,7 @@ fn wanted(
         .filter(|address| Prefix::wide(**address) == place)
         .count();
     crowd < LINKS_WIDE_PREFIX_MAX
+        && !own.contains(&peer.address)
         && peer.id != parts.identity.id()
         && Some(peer.address) != bound
         && parts.links.by_id(&peer.id).is_none()

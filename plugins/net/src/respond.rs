@@ -24,9 +24,8 @@ pub(crate) fn on_first(
         .split_first_chunk::<COOKIE_BYTES>()
         .ok_or(DropReason::Length)?;
     let cookies = parts.links.cookies(now, random);
-    if !cookies.admits(from, cookie) {
-        let answer = cookie_datagram(header, &cookies.give(from));
-        desk.datagram(node, from, answer);
+    if let Err(right) = cookies.check(from, cookie) {
+        desk.datagram(node, from, cookie_datagram(header, &right));
         return Err(DropReason::CookieWanted);
     }
     let asked = (header.index, header.counter);

@@ -1,9 +1,8 @@
 //! Two nodes of one World, linked over real sockets on loopback.
 
-use bevy_ecs::prelude::*;
 use bytes::Bytes;
-use dunlin_engine::prelude::*;
 use dunlin_engine::bevy_ecs;
+use dunlin_engine::prelude::*;
 use dunlin_io::IoPlugin;
 use dunlin_net::{
     Bound, Dial, FrameIn, FrameKinds, FrameOut, Identity, LinkPlugin, LinkSettings, Listen, Peer,
