@@ -43,13 +43,13 @@ pub(crate) fn stop_listening(
     }
 }
 
+/// A node whose new address cannot be had keeps the one that it has.
 fn bind(world: &mut World, node: Entity) -> Result {
-    let Some(address) = world.get::<Listen>(node).map(|listen| listen.0) else {
+    let Some(Listen(address)) = world.get::<Listen>(node).copied() else {
         return Ok(()); // The node has gone, or changed its mind, since it asked.
     };
-    if let Some(LinkSocket(old)) = world.get::<LinkSocket>(node).copied() {
-        world.despawn(old);
-        world.entity_mut(node).remove::<(LinkSocket, Bound)>();
+    if world.get::<Bound>(node) == Some(&Bound(address)) {
+        return Ok(());
     }
     let io = world.get_resource::<Io>().cloned().ok_or_else(|| {
         format!("cannot listen on UDP {address}: sockets need IoPlugin, and this runner has none")
@@ -59,6 +59,9 @@ fn bind(world: &mut World, node: Entity) -> Result {
     let (socket, bound) = opened.map_err(|error| bind_advice(address, &error))?;
     if socket.may_fragment() {
         tracing::warn!(%bound, "this system may cut datagrams into fragments, which then get lost more often");
+    }
+    if let Some(LinkSocket(old)) = world.get::<LinkSocket>(node).copied() {
+        world.despawn(old);
     }
     let socket = open_for_node(world, &io, node, socket);
     world

@@ -145,6 +145,15 @@ fn a_node_that_asks_for_another_address_moves_and_one_that_asks_no_more_is_close
     peer.send_to(b"found you", second).expect("sent");
     assert_eq!(hand.take(1)[0].bytes, "found you");
 
+    let taken = Listen(peer.local_addr().expect("an address"));
+    for same in [Listen(second), taken] {
+        hand.app.world_mut().entity_mut(node).insert(same);
+        hand.turn();
+        assert_eq!(hand.bound(node), second, "it keeps what it has");
+    }
+    peer.send_to(b"still there", second).expect("sent");
+    assert_eq!(hand.take(1)[0].bytes, "still there");
+
     hand.app.world_mut().entity_mut(node).remove::<Listen>();
     hand.turn();
     assert_eq!(hand.app.world().get::<Bound>(node), None);
