@@ -139,7 +139,9 @@ fn own_relay(root: &Path) -> Result<(), String> {
     let target = target_dir(root);
     let build = ["build", "--manifest-path", OWN_RELAY, "--target-dir"];
     check(cargo(root, &build).arg(&target))?;
-    run_limited(Command::new(target.join("debug/own-relay")).current_dir(root))
+    // It would carry packets until Ctrl-C; this ends it once it is up.
+    let mut relay = Command::new(target.join("debug/own-relay"));
+    run_limited(relay.arg("--check").current_dir(root))
 }
 
 /// `cargo test`, passed through line by line, and at its end one line that adds up all its results.
