@@ -45,7 +45,8 @@ pub(crate) fn on_data(
         }
     };
     let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
-    if link.on_heard(slot, now) {
+    let we_win = link.id.is_some_and(|id| parts.identity.id() < id);
+    if link.on_heard(slot, we_win, now) {
         parts.links.reindex(entity);
         desk.note_change(parts.node, entity);
     }

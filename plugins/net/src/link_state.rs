@@ -2,7 +2,8 @@
 
 use crate::handshake::{Established, Initiation};
 use crate::limits::{
-    HANDSHAKE_AGE_MAX, PREVIOUS_SILENCE_MAX, SESSION_AGE_MAX, SESSION_REKEY_AGE, TIMER_SLACK,
+    ANSWER_MAX, HANDSHAKE_AGE_MAX, PREVIOUS_SILENCE_MAX, SESSION_AGE_MAX, SESSION_REKEY_AGE,
+    TIMER_SLACK,
 };
 use crate::pulse::Pulse;
 use crate::retry::Retry;
@@ -70,6 +71,7 @@ pub(crate) struct Link {
     pub armed: Option<Time>,
     /// When it was dialled, or proved itself.
     pub begun: Time,
+    current_heard: Time,
     previous_heard: Time,
     rekey_after: Time,
 }
@@ -101,6 +103,7 @@ impl Link {
             out_asks: false,
             armed: None,
             begun: now,
+            current_heard: now,
             previous_heard: now,
             rekey_after: Time::ZERO,
         }
@@ -121,7 +124,7 @@ impl Link {
     /// other side may have chosen that one.
     pub(crate) fn accept(&mut self, session: Box<Session>, now: Time) {
         self.dial = None;
-        self.previous_heard = now;
+        (self.previous_heard, self.current_heard) = (now, now);
         self.previous = self.current.replace(session);
     }
 
@@ -145,21 +148,49 @@ impl Link {
         }
     }
 
-    /// An authentic, fresh message came on this session. Says whether the keys in use changed.
+    /// An authentic, fresh message came on this session. Says whether the keys in use changed. `we_win` says that our id is the
+    /// smaller one.
     // PROTOCOL 2.2
-    pub(crate) fn on_heard(&mut self, slot: Slot, now: Time) -> bool {
+    pub(crate) fn on_heard(&mut self, slot: Slot, we_win: bool, now: Time) -> bool {
         self.pulse.on_heard(now);
         if slot != Slot::Current {
             self.previous_heard = now;
         }
-        if slot != Slot::Next {
-            return false;
+        let changed = match slot {
+            Slot::Current => false,
+            Slot::Next => match self.next.take() {
+                Some(next) => {
+                    self.previous = self.current.replace(next);
+                    true
+                }
+                None => false,
+            },
+            // They go on with the older one: because we both began, or because they do not have the newer any more.
+            Slot::Previous => {
+                let deaf = now - self.current_heard >= ANSWER_MAX;
+                let swap = deaf || self.older_wins(we_win);
+                if swap {
+                    std::mem::swap(&mut self.current, &mut self.previous);
+                }
+                swap
+            }
+        };
+        if changed || slot == Slot::Current {
+            self.current_heard = now;
         }
-        let Some(next) = self.next.take() else {
+        changed
+    }
+
+    /// Of two sessions that were begun at once, one by each side, that of the smaller id stays, where both know both.
+    // PROTOCOL 2.2
+    fn older_wins(&self, we_win: bool) -> bool {
+        let (Some(newer), Some(older)) = (&self.current, &self.previous) else {
             return false;
         };
-        self.previous = self.current.replace(next);
-        true
+        let apart = (newer.born - older.born).max(older.born - newer.born);
+        older.initiator != newer.initiator
+            && older.initiator == we_win
+            && apart < 2 * HANDSHAKE_AGE_MAX
     }
 
     /// The session that our greeting is for.
@@ -205,7 +236,7 @@ impl Link {
     }
 
     /// Drops the session before the present one, once the other side has not used it for a while. Says whether it did. (After two
-    /// handshakes at once each side may go on with its own; then both sessions stay.)
+    /// handshakes at once each side may go on with its own for a while; then both sessions stay.)
     pub(crate) fn forget_previous(&mut self, now: Time) -> bool {
         now - self.previous_heard >= PREVIOUS_SILENCE_MAX && self.previous.take().is_some()
     }

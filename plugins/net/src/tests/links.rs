@@ -360,10 +360,11 @@ fn when_an_app_ends_its_peers_are_told_in_its_last_turn() {
 // PROTOCOL 2.2
 #[test]
 fn two_that_dial_each_other_at_once_have_one_link() {
-    for run in 0..40 {
-        let mut net = Net::new(seed() * 1_000 + run);
+    let first = seed();
+    for run in 0..200 {
+        let mut net = Net::new(first * 1_000 + run);
         let (alice, bob) = pair(&mut net);
-        (net.wire().loss_percent, net.wire().delay_ms) = (run % 4 * 10, 5 + run * 7);
+        (net.wire().loss_percent, net.wire().delay_ms) = (run % 4 * 10, 5 + run * 3);
         let (there, back) = (net.link(alice, bob), net.link(bob, alice));
         net.run_for(seconds(40));
         assert_eq!(
@@ -375,9 +376,13 @@ fn two_that_dial_each_other_at_once_have_one_link() {
         net.log().frames.clear();
         net.frame(there, 0x20, b"forth");
         net.frame(back, 0x21, b"back");
-        net.run_for(seconds(1));
+        net.run_for(seconds(4));
         assert_eq!(net.log().frames.len(), 2, "run {run}");
         assert_eq!(net.log().downs, [], "run {run}");
+        net.frame(there, 0x20, b"forth");
+        net.run_for(seconds(4));
+        let hashes = [alice, bob].map(|node| net.peer(node).1.handshake_hash);
+        assert_eq!(hashes[0], hashes[1], "run {run}");
         let refused = [alice, bob].map(|node| net.drops(node, DropReason::Simultaneous));
         let smaller = usize::from(net.id(alice) > net.id(bob));
         assert_eq!(refused[1 - smaller], 0, "the smaller id's handshake stands");
