@@ -20,6 +20,10 @@ const PEACE: Duration = Duration::from_secs(60);
 /// How long that may take: PROTOCOL 2.2 has a dial fail after 24 s.
 const LINK_MAX: Duration = Duration::from_secs(24);
 
+/// Delays: the quick one a long way over land, the slow one as much as links live with, so that peace takes few turns.
+const QUICK: Duration = Duration::from_millis(100);
+const SLOW: Duration = Duration::from_secs(2);
+
 /// What is under way, and what came of it.
 #[derive(Resource, Default)]
 struct Wire {
@@ -220,8 +224,8 @@ impl Run {
         self.run.turn();
     }
 
-    /// Carries every datagram, for so long or until `done`.
-    fn carry(&mut self, limit: Duration, done: impl Fn(&Wire) -> bool) -> bool {
+    /// Carries every datagram, each up to `delay` later, for so long or until `done`.
+    fn carry(&mut self, limit: Duration, delay: Duration, done: impl Fn(&Wire) -> bool) -> bool {
         let end = self.run.now().time + limit;
         while self.run.now().time < end {
             while let Some((from, to, bytes)) = self.wire().sent.pop_front() {
@@ -230,24 +234,24 @@ impl Run {
             if done(&self.wire()) {
                 return true;
             }
-            self.run.run_for(Duration::from_millis(100));
+            self.run.run_for(delay);
         }
         false
     }
 
     fn leave_in_peace(&mut self) {
-        self.carry(PEACE, |_| false);
+        self.carry(PEACE, SLOW, |_| false);
         self.dial();
         let link = self.link;
         assert!(
-            self.carry(LINK_MAX, |wire| wire.ups.contains(&link)),
+            self.carry(LINK_MAX, QUICK, |wire| wire.ups.contains(&link)),
             "they do not link again"
         );
         self.wire().numbers_under_way.clear();
         let last = u32::MAX.to_le_bytes();
         self.wire().numbers_under_way.insert(last);
         self.send(NUMBERED, last.to_vec());
-        let arrived = self.carry(LINK_MAX, |wire| wire.numbers_under_way.is_empty());
+        let arrived = self.carry(LINK_MAX, QUICK, |wire| wire.numbers_under_way.is_empty());
         assert!(arrived, "a link that is up carries nothing");
     }
 }
