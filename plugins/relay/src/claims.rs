@@ -10,14 +10,16 @@ use std::collections::{BTreeSet, VecDeque};
 /// On a link's entity: the claims that it proved, and its subscriptions, each at most 32.
 #[derive(Component, Default)]
 pub struct Claims {
-    proved: VecDeque<([u8; 32], Claim, Tag)>,
+    proved: VecDeque<(Claim, Tag)>,
     bad: u8,
+    /// The link's handshake hash, and the one before: a new session begins at either end a round trip apart.
+    hashes: [Option<[u8; 32]>; 2],
     pub(crate) subscribed: BTreeSet<Tag>,
 }
 
 impl Claims {
     /// The tag that is claimed. A mailbox's costs one verification the first time, and after 16 false ones nothing is
-    /// verified any more: a stranger must not make us work.
+    /// verified until the next handshake: a stranger must not make us work.
     pub(crate) fn check(
         &mut self,
         claim: &Claim,
@@ -26,22 +28,26 @@ impl Claims {
         if let Claim::Once(tag) = claim {
             return Ok(*tag);
         }
-        let known =
-            |(hash, theirs, _): &&([u8; 32], Claim, Tag)| hash == handshake_hash && theirs == claim;
-        if let Some((_, _, tag)) = self.proved.iter().find(known) {
+        if self.hashes[0] != Some(*handshake_hash) {
+            self.hashes = [Some(*handshake_hash), self.hashes[0]];
+            self.bad = 0;
+        }
+        // Proved on this link once; its signature is over one of its handshakes and so is nobody else's.
+        if let Some((_, tag)) = self.proved.iter().find(|(theirs, _)| theirs == claim) {
             return Ok(*tag);
         }
         if self.bad >= LINK_BAD_CLAIMS_MAX {
             return Err(DropReason::TooManyClaims);
         }
-        let Ok(tag) = claim.prove(handshake_hash) else {
+        let mut hashes = self.hashes.iter().flatten();
+        let Some(tag) = hashes.find_map(|hash| claim.prove(hash).ok()) else {
             self.bad += 1;
             return Err(DropReason::NotProved);
         };
         if self.proved.len() == LINK_TAGS_MAX {
             self.proved.pop_front();
         }
-        self.proved.push_back((*handshake_hash, claim.clone(), tag));
+        self.proved.push_back((claim.clone(), tag));
         Ok(tag)
     }
 
@@ -64,15 +70,21 @@ mod tests {
 
     // PROTOCOL 4.2
     #[test]
-    fn a_claim_that_was_proved_is_believed_again_on_its_own_handshake_alone() {
-        let key = Mailbox::from_seed(&[1; 32]).day_key(5);
+    fn a_claim_is_verified_once_and_holds_across_one_new_handshake() {
+        let mailbox = Mailbox::from_seed(&[1; 32]);
+        let (key, other) = (mailbox.day_key(5), mailbox.day_key(6));
         let mut claims = Claims::default();
         for _ in 0..3 {
             assert_eq!(claims.check(&key.claim(&HASH), &HASH), Ok(key.tag()));
         }
         assert_eq!(claims.proved.len(), 1);
-        let stale = claims.check(&key.claim(&HASH), &[4; 32]);
-        assert_eq!(stale, Err(DropReason::NotProved));
+        // A new session has begun here, and what they sent before still comes in.
+        let (next, last) = ([4; 32], [5; 32]);
+        assert_eq!(claims.check(&other.claim(&HASH), &next), Ok(other.tag()));
+        assert_eq!(claims.check(&key.claim(&next), &next), Ok(key.tag()));
+        // Two sessions later it is stale.
+        let stale = mailbox.day_key(7).claim(&HASH);
+        assert_eq!(claims.check(&stale, &last), Err(DropReason::NotProved));
     }
 
     #[test]
@@ -85,6 +97,9 @@ mod tests {
         }
         let good = key.claim(&HASH);
         assert_eq!(claims.check(&good, &HASH), Err(DropReason::TooManyClaims));
+        // Handshakes are rationed, so this is no way around the limit.
+        let next = key.claim(&[4; 32]);
+        assert_eq!(claims.check(&next, &[4; 32]), Ok(key.tag()));
         assert!(claims.check(&Claim::Once(Tag([1; 16])), &HASH).is_ok());
     }
 
