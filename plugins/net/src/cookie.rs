@@ -63,7 +63,7 @@ fn draw(random: &mut impl CryptoRng) -> Zeroizing<[u8; 32]> {
 }
 
 // PROTOCOL 2.2
-fn cookie(secret: &[u8; 32], address: SocketAddr) -> [u8; COOKIE_BYTES] {
+pub(crate) fn cookie(secret: &[u8; 32], address: SocketAddr) -> [u8; COOKIE_BYTES] {
     let mut hasher = blake3::Hasher::new_keyed(secret);
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => hasher.update(&[4]).update(&ip.octets()),

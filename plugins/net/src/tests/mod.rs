@@ -2,6 +2,7 @@
 
 mod attacks;
 mod books;
+mod golden;
 mod handshakes;
 mod links;
 mod peers;
