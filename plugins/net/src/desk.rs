@@ -62,6 +62,7 @@ impl Desk<'_, '_> {
     }
 
     pub(crate) fn frame_in(&mut self, node: Entity, peer: Entity, kind: u8, body: Bytes) {
+        tracing::trace!(?peer, kind, bytes = body.len(), "frame in");
         self.frames_in.write(FrameIn {
             node,
             peer,

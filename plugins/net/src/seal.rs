@@ -25,6 +25,7 @@ pub(crate) fn seal_frames(
         let Ok(mut parts) = nodes.get_mut(held.0) else {
             continue;
         };
+        tracing::trace!(peer = ?frame.peer, kind = frame.kind, bytes = frame.body.len(), "frame out");
         match pack(&mut parts, &frame, &mut desk) {
             Ok(true) => touched.push((held.0, frame.peer)),
             Ok(false) => {}
