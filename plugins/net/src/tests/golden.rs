@@ -99,7 +99,7 @@ fn handshake(ik: bool) -> Value {
     };
     let mut ours = established.session;
     let hash = hex(&ours.hash);
-    let mut say = |session: &mut Session, kind: u8, body: &[u8]| {
+    let say = |session: &mut Session, kind: u8, body: &[u8]| {
         let mut datagram = Session::blank();
         frame::put(&mut datagram, kind, body);
         hex(&session.seal(datagram, Time::ZERO).unwrap())
