@@ -22,6 +22,8 @@ pub(super) struct Screen {
     quiet: bool,
     drawn: usize,
     began: Instant,
+    /// The last line of the story is one that moves on.
+    moves: bool,
     pub(super) rows: Vec<Row>,
     pub(super) story: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl Screen {
             quiet,
             drawn: 0,
             began: Instant::now(),
+            moves: false,
             rows: Vec::new(),
             story: Vec::new(),
         }
@@ -41,7 +44,8 @@ impl Screen {
 
     /// Adds a line to the story.
     pub(super) fn tell(&mut self, line: impl Into<String>) {
-        let line = self.timed(line.into());
+        let line = timed(self.began, &line.into());
+        self.moves = false;
         if !self.live && !self.quiet {
             self.print(&format!("{line}\n"));
         }
@@ -49,18 +53,19 @@ impl Screen {
         self.draw();
     }
 
-    /// Replaces the story's last line: for what moves on.
+    /// Replaces the last line if it was told by this too: for what moves on.
     pub(super) fn retell(&mut self, line: impl Into<String>) {
         let line = line.into();
-        let timed = self.timed(line.clone());
+        let moves = std::mem::replace(&mut self.moves, false);
         match self.story.last_mut() {
-            Some(last) if last[TIME_WIDTH..] == line => {}
-            Some(last) if self.live => {
-                *last = timed;
+            Some(last) if moves && last[TIME_WIDTH..] == line => {}
+            Some(last) if moves && self.live => {
+                *last = timed(self.began, &line);
                 self.draw();
             }
             _ => self.tell(line),
         }
+        self.moves = true;
     }
 
     /// Draws table and story over what was drawn before.
@@ -89,10 +94,6 @@ impl Screen {
             self.print(&format!("\n{}", self.table()));
         }
         self.print(&format!("\n{summary}"));
-    }
-
-    fn timed(&self, line: String) -> String {
-        format!("{:>5.1} s  {line}", self.began.elapsed().as_secs_f64())
     }
 
     fn text(&self) -> String {
@@ -126,4 +127,8 @@ impl Screen {
         // A closed pipe does not stop the demo; its exit code still tells how it went.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
+}
+
+fn timed(began: Instant, line: &str) -> String {
+    format!("{:>5.1} s  {line}", began.elapsed().as_secs_f64())
 }
