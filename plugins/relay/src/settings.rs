@@ -159,3 +159,34 @@ fn equip_all(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunlin_engine::Config;
+
+    fn section(text: &str) -> Result<Section, String> {
+        let mut config = Config::parse(text, "dunlin.toml").map_err(|error| error.to_string())?;
+        config.section("relay").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_the_file_says_goes_before_what_the_program_says() {
+        let program = RelaySettings {
+            carry: false,
+            outbox: Some("program".into()),
+            ..RelaySettings::default()
+        };
+        let text = "[relay]\ncarry = true\ncache_bytes = 1000\n";
+        let settings = section(text).unwrap().over(program.clone());
+        assert!(settings.carry && settings.cache_bytes == 1_000);
+        assert_eq!(settings.outbox, program.outbox);
+        assert_eq!(section("").unwrap().over(program.clone()), program);
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_an_error_that_names_the_nearest() {
+        let error = section("[relay]\ncash_bytes = 1\n").unwrap_err();
+        assert!(error.ends_with("did you mean \"cache_bytes\"?"), "{error}");
+    }
+}
