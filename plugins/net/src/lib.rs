@@ -4,6 +4,20 @@
 //! wire is PROTOCOL.md's, sections 1 and 2. [`UdpPlugin`] owns the sockets. The two meet only in [`DatagramIn`] and
 //! [`DatagramOut`], so a simulated network can stand in for sockets.
 //!
+//! A datagram's way through links, file by file:
+//!
+//! | file | |
+//! |---|---|
+//! | `open` | takes each datagram; `datagram` reads its header |
+//! | `respond` | handshakes of others, and answers to ours: `cookie`, `admission`, `half_open`, `handshake` over `noise` |
+//! | `data` | opens data (`session`, `replay`), lets links come up and roam (`roam`) |
+//! | `control` | the frames that links handle themselves (`frame`); the rest becomes [`FrameIn`] |
+//! | `keep` | what is due: `retry`, `pulse`, new sessions, losses |
+//! | `exchange` | peers told of, and links made by the node itself, from `book` |
+//! | `dial`, `seal` | links that begin and end; [`FrameOut`] packed, sealed, sent |
+//! | `save`, `book_file`, `keyfile` | what is on disk |
+//! | `link_table`, `link_state` | all that a node keeps of its links; `limits` bounds it, `drops` counts what is refused |
+//!
 //! Not here yet, and where it will go: finding peers on the LAN (a system in [`NetSystems::Keep`] that writes [`Dial`], beside
 //! `exchange.rs`), and NAT traversal (frames 0x10 to 0x1f, handled in `control.rs`, with its own state machine in
 //! `traverse.rs`).
