@@ -10,6 +10,7 @@ pub(crate) struct News<'a> {
     messages: BTreeMap<String, Message>,
 }
 
+#[derive(PartialEq)]
 struct Message {
     what: String,
     state: String,
@@ -18,6 +19,15 @@ struct Message {
 }
 
 impl Message {
+    fn of(item: &Value, what: String) -> Message {
+        Message {
+            what,
+            state: item["state"].as_str().unwrap_or_default().to_owned(),
+            carriers: item["carriers"].as_array().cloned().unwrap_or_default(),
+            proof: item["proof"].as_str().map(str::to_owned),
+        }
+    }
+
     fn text(&self) -> String {
         match (self.state.as_str(), &self.proof) {
             ("stored", _) => format!("{}  stored ({})", self.what, self.carriers.len()),
@@ -45,35 +55,26 @@ impl<'a> News<'a> {
         }
     }
 
-    /// Follows message `id`, called `what`. A message that nobody expects is not told of.
-    pub(crate) fn expect(&mut self, id: &str, what: &str) -> Result<(), Error> {
-        let message = Message {
-            what: what.to_owned(),
-            state: "queued".to_owned(),
-            carriers: Vec::new(),
-            proof: None,
-        };
-        self.global.result(message.text(), &message.object(id))?;
-        self.messages.insert(id.to_owned(), message);
+    /// Follows the message that `item`, a row of `relay.outbox`, tells of, and calls it `what`. Others are not told of.
+    pub(crate) fn follow(&mut self, item: &Value, what: String) -> Result<(), Error> {
+        let id = item["id"].as_str().unwrap_or_default().to_owned();
+        let message = Message::of(item, what);
+        self.global.result(message.text(), &message.object(&id))?;
+        self.messages.insert(id, message);
         Ok(())
     }
 
-    /// Takes one item of `relay.watch`, or one row of `relay.outbox`.
+    /// Takes one item of `relay.watch`.
     pub(crate) fn hear(&mut self, item: &Value) -> Result<(), Error> {
         let id = item["id"].as_str().unwrap_or_default();
         let Some(message) = self.messages.get_mut(id) else {
             return Ok(());
         };
-        let state = item["state"].as_str().unwrap_or_default();
-        let carriers = item["carriers"].as_array().cloned().unwrap_or_default();
-        let proof = item["proof"].as_str().map(str::to_owned);
-        if (message.state.as_str(), &message.carriers, &message.proof) == (state, &carriers, &proof)
-        {
+        let now = Message::of(item, message.what.clone());
+        if *message == now {
             return Ok(());
         }
-        message.state = state.to_owned();
-        message.carriers = carriers;
-        message.proof = proof;
+        *message = now;
         self.global.result(message.text(), &message.object(id))
     }
 

@@ -45,13 +45,18 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
 
     let mut news = News::new(global);
     for row in rows {
-        let text = |name: &str| row[name].as_str().unwrap_or_default();
         // What it says is sealed; whom it is for is all that the outbox can tell.
-        let to: String = text("to").chars().take(12).collect();
-        news.expect(text("id"), &format!("to {to}…"))?;
-        news.hear(row)?;
+        let short = |name: &str, length| -> String {
+            row[name]
+                .as_str()
+                .unwrap_or_default()
+                .chars()
+                .take(length)
+                .collect()
+        };
+        news.follow(row, format!("{} to {}…", short("id", 8), short("to", 12)))?;
     }
-    let mut ended = true;
+    let mut ended = news.all_ended();
     if args.wait {
         let until = Instant::now() + Duration::from_secs(args.within);
         ended = follow(&running, &watch, &mut news, until, |news| news.all_ended())?;
@@ -60,13 +65,13 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     drop(running.stop());
     news.finish(match (rows.len(), ended, args.wait) {
         (0, ..) => "nothing is under way.",
-        (_, true, true) => "all ended.",
-        (_, false, _) => "some are still under way: try again later.",
-        (_, true, false) => {
+        (_, true, _) => "all ended.",
+        (_, false, true) => "some are still under way: try again later.",
+        (_, false, false) => {
             "`dunlin outbox --wait` goes on sending, and asks whether they were delivered."
         }
     })?;
-    Ok(if ended {
+    Ok(if ended || !args.wait {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)

@@ -76,8 +76,8 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         let sent = client
             .call("relay.send", params, message.body.into())
             .wait(CALL_LIMIT)?;
-        let id = sent.value["id"].as_str().unwrap_or_default();
-        news.expect(id, &message.what)?;
+        let queued = json!({ "id": sent.value["id"], "state": "queued" });
+        news.follow(&queued, message.what)?;
     }
     let wanted = usize::from(args.copies);
     let until = Instant::now() + Duration::from_secs(args.within);
