@@ -23,10 +23,13 @@ use std::time::Duration;
 /// Fires when a node's own side has something to do.
 pub(crate) struct OwnTimer;
 
-/// While not all carriers were asked for mail, the address book is looked at this often: more may have been heard of.
-const LOOK: Duration = Duration::from_secs(2);
-/// And so often afterwards: carriers come and go.
+/// While somebody waits for mail, the address book is looked at this often for a minute after it last named a new carrier;
+const LOOK: Duration = Duration::from_secs(1);
+/// and so often afterwards. A new link is a reason to look at once.
 const LOOK_SETTLED: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_mins(1);
+/// The address book notes every word of a peer, and is not read again for each.
+const READ_AGAIN: Duration = Duration::from_millis(250);
 
 /// On a node: the carriers that it knows, as placement sees them.
 #[derive(Component, Default)]
@@ -53,11 +56,11 @@ impl Carriers {
         Some(self.list[at].address)
     }
 
-    /// Reads the address book again if it changed, at most once a second: it notes every word of a peer.
-    fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) {
+    /// Reads the address book again if it changed. Says whether there are other carriers than before.
+    fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) -> bool {
         let changed = self.book != Some(book.last_changed());
-        if !changed || now - self.as_of < Duration::from_secs(1) && !self.list.is_empty() {
-            return;
+        if !changed || now - self.as_of < READ_AGAIN && !self.list.is_empty() {
+            return false;
         }
         let carriers = book
             .entries()
@@ -70,9 +73,11 @@ impl Carriers {
             eligible: !peer.about.metered()
                 && u128::from(peer.seen_up_ms()) >= crate::limits::SEEN_UP.as_millis(),
         };
-        self.list = carriers.map(candidate).collect();
-        self.list.sort_by_key(|candidate| candidate.id);
+        let mut list: Vec<Candidate> = carriers.map(candidate).collect();
+        list.sort_by_key(|candidate| candidate.id);
+        let old = std::mem::replace(&mut self.list, list);
         (self.as_of, self.book) = (now, Some(book.last_changed()));
+        old != self.list
     }
 }
 
@@ -93,9 +98,7 @@ pub(crate) fn follow_links(
     mut work: MessageWriter<Work>,
 ) {
     for PeerUp { node, peer } in up.read() {
-        if let Ok((mut errands, _)) = nodes.get_mut(*node)
-            && errands.carrier_of(*peer).is_some()
-        {
+        if let Ok((mut errands, _)) = nodes.get_mut(*node) {
             errands.link_up(*peer, now.time);
             work.write(Work { node: *node });
         }
@@ -159,12 +162,14 @@ pub(crate) fn end_errands(
 
 pub(crate) fn look_for_carriers(
     mut work: MessageReader<Work>,
-    mut nodes: Query<(&Identity, Ref<AddressBook>, &mut Carriers)>,
+    mut nodes: Query<(&Identity, Ref<AddressBook>, &mut Carriers, &mut Outbox)>,
     now: Res<Now>,
 ) {
     for node in at_work(&mut work) {
-        if let Ok((identity, book, mut carriers)) = nodes.get_mut(node) {
-            carriers.look(identity.id(), &book, now.time);
+        if let Ok((identity, book, mut carriers, mut outbox)) = nodes.get_mut(node)
+            && carriers.look(identity.id(), &book, now.time)
+        {
+            outbox.carriers_changed(now.time);
         }
     }
 }
@@ -244,7 +249,7 @@ pub(crate) fn run_errands(
             fetching.then(|| fetcher.next_due()).flatten(),
         ];
         let look = fetching.then(|| {
-            let settled = fetcher.has_asked_all(now.time);
+            let settled = now.time - fetcher.changed() >= SETTLED;
             now.time + if settled { LOOK_SETTLED } else { LOOK }
         });
         // Whatever is due already waits for something that comes in, or for the next look.

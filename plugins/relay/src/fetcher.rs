@@ -121,6 +121,11 @@ impl Fetcher {
         &self.kept
     }
 
+    /// Since when no new carrier was heard of.
+    pub(crate) fn changed(&self) -> Time {
+        self.changed
+    }
+
     /// What is to be asked of whom now.
     pub(crate) fn poll(
         &mut self,

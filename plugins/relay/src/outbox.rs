@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// While copies are missing a message is looked at this often.
-const LOOK: Duration = Duration::from_secs(2);
-/// And this often once all are placed: carriers come and go.
+/// While copies are missing, a message is looked at after an eighth of the time that it has been missing them, at least this;
+const LOOK: Duration = Duration::from_millis(500);
+/// and at most this, as when all are placed: carriers come and go.
 const LOOK_PLACED: Duration = Duration::from_secs(30);
 /// A carrier that refused is asked again after this.
 const REFUSED_WAIT: Duration = Duration::from_mins(1);
@@ -102,6 +102,13 @@ impl Outbox {
         }
     }
 
+    /// Other carriers are known than before: every message is looked at.
+    pub(crate) fn carriers_changed(&mut self, now: Time) {
+        for message in self.messages.values_mut() {
+            message.look = message.look.min(now);
+        }
+    }
+
     /// What is to be asked of whom now.
     pub(crate) fn poll(
         &mut self,
@@ -142,7 +149,13 @@ impl Outbox {
                         ));
                     }
                 }
-                message.look = now + if missing { LOOK } else { LOOK_PLACED };
+                let missing_for = (now - message.asked_since) / 8;
+                message.look = now
+                    + if missing {
+                        missing_for.clamp(LOOK, LOOK_PLACED)
+                    } else {
+                        LOOK_PLACED
+                    };
             }
             if now >= message.ask {
                 for carrier in message.stored.keys() {
