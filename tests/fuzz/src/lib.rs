@@ -7,8 +7,11 @@ mod link;
 use dunlin_engine::Config;
 use std::collections::BTreeMap;
 
+/// A name, and the function that takes what a stranger may have written.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Every target by its name, which is also the name of its corpus and of its file in `fuzz_targets`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("book", dunlin_net::fuzz::book),
     ("card_fields", dunlin_relay::fuzz::card_fields),
     ("card_text", dunlin_relay::fuzz::card_text),
