@@ -181,8 +181,13 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
         .links
         .iter()
         .any(|(_, link)| link.peers_request.is_some());
+    // An answer that was lost is asked for again as soon as the other side may give it again.
+    let least = match unanswered {
+        true => PEERS_ANSWER_WAIT + Duration::from_secs(1),
+        false => FILL_WAIT,
+    };
     let wait = match few || unanswered {
-        true => (parts.links.fill_wait * 2).clamp(FILL_WAIT, FILL_WAIT_MAX),
+        true => (parts.links.fill_wait * 2).clamp(least, FILL_WAIT_MAX),
         false => PEERS_ASK_WAIT,
     };
     parts.links.fill_wait = wait;
