@@ -270,14 +270,21 @@ fn ask(world: &mut World, name: &'static str, target: Option<String>, request: R
     let question = Question {
         caller: request.caller,
         permission: name.to_owned(),
-        target,
+        target: target.clone(),
     };
     let decide = Decide::new(move |granted| {
         questions.fetch_sub(1, Ordering::AcqRel);
         let (id, caller, outlet) = (request.id, request.caller, request.outlet.clone());
         let input = Input::new(move |world| {
-            if let Some(mut grants) = world.get_mut::<Grants>(caller) {
-                grants.remember(name, granted);
+            let noted = world
+                .get_mut::<Grants>(caller)
+                .is_some_and(|mut grants| grants.remember(name, target, granted));
+            if !noted {
+                let text =
+                    format!("{name}: the caller has gone, or was asked about too many things");
+                return request
+                    .outlet
+                    .answer(request.id, Err(CallError::new("denied", text)));
             }
             world.resource_mut::<CallQueue>().0.push_back(request);
         });

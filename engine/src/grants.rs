@@ -8,8 +8,24 @@ use std::collections::BTreeMap;
 ///
 /// A permission is the name of a call, or the part before a dot (`udp` covers `udp.send`); the longest name that fits decides.
 #[derive(Component, Clone, Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Grants(BTreeMap<String, Grant>);
+#[serde(from = "BTreeMap<String, Grant>")]
+pub struct Grants {
+    said: BTreeMap<String, Grant>,
+    /// What the user answered, for just the thing asked about.
+    answered: BTreeMap<(String, Option<String>), bool>,
+}
+
+/// Answers remembered for one caller; beyond them the user is asked again, or a page could fill memory with its questions.
+const ANSWERS_MAX: usize = 256;
+
+impl From<BTreeMap<String, Grant>> for Grants {
+    fn from(said: BTreeMap<String, Grant>) -> Grants {
+        Grants {
+            said,
+            answered: BTreeMap::new(),
+        }
+    }
+}
 
 /// What was said of one permission: `true`, `false`, `"ask"`, or a list of scopes in the terms of the thing, in which `*` stands for
 /// any text (`"127.0.0.1:*"`).
@@ -47,13 +63,13 @@ impl Grants {
     /// All permissions: for callers that are the owner, such as the control socket.
     #[must_use]
     pub fn everything() -> Grants {
-        Grants(BTreeMap::from([("*".to_owned(), Grant::All(true))]))
+        Grants::default().with("*", Grant::All(true))
     }
 
     /// These grants and one more.
     #[must_use]
     pub fn with(mut self, permission: &str, grant: Grant) -> Grants {
-        self.0.insert(permission.to_owned(), grant);
+        self.said.insert(permission.to_owned(), grant);
         self
     }
 
@@ -62,12 +78,12 @@ impl Grants {
     pub fn check(&self, permission: &str, target: Option<&str>) -> Verdict {
         let mut name = permission;
         let grant = loop {
-            if let Some(grant) = self.0.get(name) {
+            if let Some(grant) = self.said.get(name) {
                 break grant;
             }
             match name.rfind('.') {
                 Some(dot) => name = &name[..dot],
-                None => match self.0.get("*") {
+                None => match self.said.get("*") {
                     Some(grant) => break grant,
                     None => return Verdict::Denied,
                 },
@@ -76,7 +92,14 @@ impl Grants {
         match grant {
             Grant::All(true) => Verdict::Granted,
             Grant::All(false) => Verdict::Denied,
-            Grant::Ask(Ask::Ask) => Verdict::Ask,
+            Grant::Ask(Ask::Ask) => {
+                let asked = (permission.to_owned(), target.map(str::to_owned));
+                match self.answered.get(&asked) {
+                    Some(true) => Verdict::Granted,
+                    Some(false) => Verdict::Denied,
+                    None => Verdict::Ask,
+                }
+            }
             // A call that names no target touches nothing that a scope could bound.
             Grant::Scopes(scopes) => match target {
                 Some(target) if !scopes.iter().any(|scope| fits(scope, target)) => Verdict::Denied,
@@ -85,8 +108,19 @@ impl Grants {
         }
     }
 
-    pub(crate) fn remember(&mut self, permission: &str, granted: bool) {
-        self.0.insert(permission.to_owned(), Grant::All(granted));
+    /// Notes the user's answer; says whether there was room for it.
+    pub(crate) fn remember(
+        &mut self,
+        permission: &str,
+        target: Option<String>,
+        granted: bool,
+    ) -> bool {
+        let asked = (permission.to_owned(), target);
+        let room = self.answered.len() < ANSWERS_MAX || self.answered.contains_key(&asked);
+        if room {
+            self.answered.insert(asked, granted);
+        }
+        room
     }
 }
 
@@ -197,6 +231,18 @@ mod tests {
         assert_eq!(grants.check("udp.send", None), Verdict::Ask);
         assert_eq!(grants.check("udp.close", None), Verdict::Granted);
         assert_eq!(grants.check("udpx", None), Verdict::Denied);
+    }
+
+    #[test]
+    fn an_answer_holds_for_the_thing_asked_about_and_no_other_and_answers_are_bounded() {
+        let mut grants = grants("udp = \"ask\"");
+        assert!(grants.remember("udp.send", Some("127.0.0.1:9".to_owned()), true));
+        let send = |grants: &Grants, target| grants.check("udp.send", Some(target));
+        assert_eq!(send(&grants, "127.0.0.1:9"), Verdict::Granted);
+        assert_eq!(send(&grants, "192.0.2.1:9"), Verdict::Ask);
+        assert_eq!(grants.check("udp.bind", Some("127.0.0.1:9")), Verdict::Ask);
+        let kept = (0..1_000).filter(|n| grants.remember("udp.send", Some(n.to_string()), false));
+        assert_eq!(kept.count(), ANSWERS_MAX - 1);
     }
 
     #[test]
