@@ -86,7 +86,8 @@ fn a_marker_in_a_message_is_in_no_carriers_memory_files_or_trace_log() {
     let holders = carriers
         .iter()
         .filter(|carrier| carrier.status()["packets"] == 1);
-    assert_eq!(holders.count(), 8, "eight of nine keep it");
+    // Nine if the last carrier was met after the first eight were chosen, and lies nearer.
+    assert!(holders.count() >= 8, "eight of nine keep it at least");
     let needle = marker.as_bytes();
     for carrier in &carriers {
         assert!(
