@@ -7,6 +7,8 @@ use super::tree::Tree;
 /// Which plugin may stand on which other; each row is a decision.
 const PLUGIN_ON_PLUGIN: &[(&str, &str)] = &[
     ("dunlin-relay", "dunlin-net"), // Packets travel on links.
+    ("dunlin-sim", "dunlin-net"),   // It stands where `UdpPlugin` stands.
+    ("dunlin-sim", "dunlin-relay"), // Its people write to each other.
 ];
 
 /// What a layer must never meet, whoever would bring it.

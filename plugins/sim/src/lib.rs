@@ -1,0 +1,9 @@
+//! A virtual network in place of `UdpPlugin`: the systems of links and relay that ship, over many nodes in one World, in virtual
+//! time. A run depends on its scenario and seed alone, so a failure can be seen again.
+
+mod nat;
+mod path;
+mod plot;
+mod report;
+mod scenario;
+mod sessions;
