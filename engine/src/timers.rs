@@ -6,10 +6,7 @@ use crate::Time;
 use bevy_ecs::prelude::*;
 use std::any::TypeId;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::marker::PhantomData;
-
-type FixedMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 const LEVELS: usize = 6;
 const SLOTS: usize = 64;
@@ -34,6 +31,7 @@ pub struct Timers {
     wheel: Wheel,
     kinds: BTreeMap<TypeId, u16>,
     fire: Vec<fn(&mut World, Entity)>,
+    fired: u64,
 }
 
 impl Timers {
@@ -93,13 +91,19 @@ impl Timers {
     /// How many timers are set.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.wheel.index.len()
+        self.wheel.set
+    }
+
+    /// How many have fired since the start.
+    #[must_use]
+    pub fn fired(&self) -> u64 {
+        self.fired
     }
 
     /// Whether none is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.wheel.index.is_empty()
+        self.wheel.set == 0
     }
 }
 
@@ -110,6 +114,7 @@ pub(crate) fn fire_due(world: &mut World, now: Time) {
     if due.is_empty() {
         return;
     }
+    timers.fired += due.len() as u64;
     let fire = timers.fire.clone();
     for (_, kind, entity) in due {
         if world.entities().contains(entity) {
@@ -125,19 +130,23 @@ fn in_order((at, kind, entity): &(Time, u16, Entity)) -> (Time, u16, u32, u64) {
     (*at, *kind, entity.index_u32(), entity.to_bits())
 }
 
+/// 32 bytes: a simulation keeps millions.
 #[derive(Clone, Copy)]
 struct Entry {
-    key: Key,
+    entity: Entity,
     at: Time,
-    slot: u16,
     previous: u32,
     next: u32,
+    kind: u16,
+    slot: u16,
 }
 
 struct Wheel {
     entries: Vec<Entry>,
     free: Vec<u32>,
-    index: FixedMap<Key, u32>,
+    /// Of each kind the places by the entity's index: four bytes for each that ever had one, where a hash map took thirty.
+    index: Vec<Vec<u32>>,
+    set: usize,
     heads: Vec<u32>,
     occupied: [u64; LEVELS],
     /// The tick up to which slots have been emptied.
@@ -149,7 +158,8 @@ impl Default for Wheel {
         Wheel {
             entries: Vec::new(),
             free: Vec::new(),
-            index: FixedMap::default(),
+            index: Vec::new(),
+            set: 0,
             heads: vec![NONE; LEVELS * SLOTS],
             occupied: [0; LEVELS],
             elapsed: 0,
@@ -159,13 +169,14 @@ impl Default for Wheel {
 
 impl Wheel {
     fn set(&mut self, key: Key, at: Time) {
-        self.cancel(key);
+        self.remove(key);
         let entry = Entry {
-            key,
+            entity: key.0,
             at,
-            slot: 0,
             previous: NONE,
             next: NONE,
+            kind: key.1,
+            slot: 0,
         };
         let place = if let Some(place) = self.free.pop() {
             self.entries[place as usize] = entry;
@@ -175,19 +186,48 @@ impl Wheel {
             self.entries.push(entry);
             place
         };
-        self.index.insert(key, place);
+        *self.slot_of(key) = place;
+        self.set += 1;
         self.link(place);
     }
 
+    /// Where the index notes this key's place.
+    fn slot_of(&mut self, (entity, kind): Key) -> &mut u32 {
+        let (kind, entity) = (usize::from(kind), entity.index_u32() as usize);
+        if self.index.len() <= kind {
+            self.index.resize_with(kind + 1, Vec::new);
+        }
+        let places = &mut self.index[kind];
+        if places.len() <= entity {
+            places.resize(entity + 1, NONE);
+        }
+        &mut places[entity]
+    }
+
+    fn place(&self, (entity, kind): Key) -> Option<u32> {
+        let places = self.index.get(usize::from(kind))?;
+        let place = *places.get(entity.index_u32() as usize)?;
+        (place != NONE).then_some(place)
+    }
+
     fn get(&self, key: Key) -> Option<Time> {
-        let place = *self.index.get(&key)?;
-        Some(self.entries[place as usize].at)
+        let entry = &self.entries[self.place(key)? as usize];
+        (entry.entity == key.0).then_some(entry.at)
     }
 
     fn cancel(&mut self, key: Key) {
-        if let Some(place) = self.index.remove(&key) {
+        if self.get(key).is_some() {
+            self.remove(key);
+        }
+    }
+
+    /// Also the timer of an entity that has gone, and whose index this one has now.
+    fn remove(&mut self, key: Key) {
+        if let Some(place) = self.place(key) {
+            *self.slot_of(key) = NONE;
             self.unlink(place);
             self.free.push(place);
+            self.set -= 1;
         }
     }
 
@@ -280,11 +320,18 @@ impl Wheel {
             let mut place = std::mem::replace(&mut self.heads[slot], NONE);
             let mut early = Vec::new();
             while place != NONE {
-                let Entry { key, at, next, .. } = self.entries[place as usize];
+                let Entry {
+                    entity,
+                    at,
+                    next,
+                    kind,
+                    ..
+                } = self.entries[place as usize];
                 if at <= now {
-                    self.index.remove(&key);
+                    *self.slot_of((entity, kind)) = NONE;
                     self.free.push(place);
-                    due.push((at, key.1, key.0));
+                    self.set -= 1;
+                    due.push((at, kind, entity));
                 } else {
                     early.push(place);
                 }
@@ -370,7 +417,7 @@ mod tests {
                 told <= exact,
                 "step {step}: {told:?} is later than {exact:?}"
             );
-            assert_eq!(wheel.index.len(), twin.len(), "step {step}");
+            assert_eq!(wheel.set, twin.len(), "step {step}");
         }
     }
 
@@ -392,6 +439,21 @@ mod tests {
             fired += wheel.take_due(now).len();
         }
         assert_eq!(fired, 2 * EXACT_ENTRIES_MAX);
+    }
+
+    #[test]
+    fn an_entity_that_has_anothers_index_does_not_have_its_timers() {
+        let old = entity(3);
+        let young =
+            Entity::from_index_and_generation(old.index(), old.generation().after_versions(1));
+        assert_eq!(young.index_u32(), old.index_u32());
+        let mut wheel = Wheel::default();
+        wheel.set((old, 0), Time(5_000));
+        assert_eq!(wheel.get((young, 0)), None);
+        wheel.set((young, 0), Time(7_000));
+        wheel.cancel((old, 0));
+        assert_eq!(wheel.get((young, 0)), Some(Time(7_000)));
+        assert_eq!(wheel.take_due(Time(9_000)), [(Time(7_000), 0, young)]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn prove(
     }
     let entity = known.unwrap_or_else(|| {
         let entity = new_link_entity(desk, parts.node);
-        let mut link = Link::new(from, false, now);
+        let mut link = Link::new(from, false, parts.settings.keep_alive, now);
         (link.id, link.anonymous) = (Some(id), anonymous);
         parts.links.insert(entity, link);
         entity

@@ -32,7 +32,8 @@ pub(crate) fn start(parts: &mut PartsItem, dial: &Dial, own_choice: bool, desk: 
         return; // Dialled already.
     }
     commands.try_insert(Held(parts.node));
-    let mut link = Link::new(dial.address, true, desk.time());
+    let keep_alive = parts.settings.keep_alive;
+    let mut link = Link::new(dial.address, true, keep_alive, desk.time());
     (link.id, link.own_choice) = (dial.id, own_choice);
     if dial.anonymous {
         let mut secret = Box::new(Zeroizing::new([0; 32]));
@@ -74,11 +75,18 @@ pub(crate) fn begin(
     let Some(link) = parts.links.get_mut(entity) else {
         return Ok(());
     };
-    let ours = parts.identity.agreement_secret();
-    let secret = link.hidden.as_deref().unwrap_or(ours);
+    let ours = parts.identity.link_secret();
+    let secret = link.hidden.as_deref().unwrap_or(&ours);
     let hides = link.hidden.is_some();
-    let initiation =
-        Initiation::begin(secret, link.id.as_ref(), hides, index, desk.time(), random)?;
+    let initiation = Initiation::begin(
+        parts.identity.primitives(),
+        secret,
+        link.id.as_ref(),
+        hides,
+        index,
+        desk.time(),
+        random,
+    )?;
     desk.datagram(parts.node, link.address, initiation.datagram());
     link.dial = Some(Box::new(initiation));
     parts.links.reindex(entity);

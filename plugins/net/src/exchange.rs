@@ -11,7 +11,7 @@ use crate::limits::{
     FILL_WAIT, FILL_WAIT_MAX, LINKS_WIDE_PREFIX_MAX, PEERS_ANSWER_WAIT, PEERS_ASK_WAIT,
     PEERS_ASK_WAIT_FEW, PEERS_ROW_BYTES, PEERS_ROWS_MAX,
 };
-use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, book_file};
+use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, Primitives, book_file};
 use bevy_ecs::prelude::*;
 use bytes::BufMut;
 use dunlin_engine::{Due, bevy_ecs};
@@ -75,10 +75,11 @@ pub(crate) fn on_peers(
     let from = link.address;
     let known = parts.book.len();
     for row in rows.chunks_exact(PEERS_ROW_BYTES).take(PEERS_ROWS_MAX) {
-        let noted = read_row(row, from).is_some_and(|(id, address, about)| {
-            let ours = id == parts.identity.id();
-            ours || parts.book.told(id, address, about, Prefix::wide(from))
-        });
+        let noted =
+            read_row(row, from, parts.identity.primitives()).is_some_and(|(id, address, about)| {
+                let ours = id == parts.identity.id();
+                ours || parts.book.told(id, address, about, Prefix::wide(from))
+            });
         if !noted {
             parts.drops.count(DropReason::PeersRefused);
         }
@@ -91,7 +92,11 @@ pub(crate) fn on_peers(
 }
 
 /// Reads a row, and refuses an address that its teller cannot have meant for us: a stranger far away names none on our LAN.
-fn read_row(row: &[u8], from: SocketAddr) -> Option<(PeerId, SocketAddr, About)> {
+fn read_row(
+    row: &[u8],
+    from: SocketAddr,
+    primitives: &dyn Primitives,
+) -> Option<(PeerId, SocketAddr, About)> {
     let (id, rest) = row.split_first_chunk::<32>()?;
     let (address, rest) = rest.split_first_chunk::<ADDRESS_BYTES>()?;
     let &[about, _, _, 0, 0] = rest else {
@@ -100,7 +105,7 @@ fn read_row(row: &[u8], from: SocketAddr) -> Option<(PeerId, SocketAddr, About)>
     let address = decode_address(address)?;
     let meant = Scope::of(address.ip()) >= Scope::of(from.ip());
     let about = About::from_byte(about).filter(|_| meant)?;
-    Some((PeerId::from_bytes(*id).ok()?, address, about))
+    Some((PeerId::checked(primitives, *id).ok()?, address, about))
 }
 
 /// Sees to it that nodes have the links they want. In `Maintain`, set `NetSystems::Keep`.

@@ -8,7 +8,7 @@ use crate::limits::{COOKIE_BYTES, HEADER_BYTES};
 use crate::noise::{Noise, NoiseError, Pattern};
 use crate::retry::Retry;
 use crate::session::Session;
-use crate::{DropReason, PeerId};
+use crate::{DropReason, PeerId, Primitives};
 use bytes::Bytes;
 use dunlin_engine::Time;
 use rand_core::CryptoRng;
@@ -57,7 +57,7 @@ fn prologue(header: &[u8; HEADER_BYTES]) -> [u8; 13 + HEADER_BYTES] {
 
 fn proved_id(noise: &Noise) -> Result<PeerId, DropReason> {
     let key = noise.remote_key().ok_or(DropReason::HandshakeForged)?;
-    PeerId::from_agreement_key(&key).map_err(|_| DropReason::HandshakeId)
+    PeerId::of_link_key(noise.primitives(), &key).map_err(|_| DropReason::HandshakeId)
 }
 
 fn draw(random: &mut impl CryptoRng) -> Secret {
@@ -96,7 +96,9 @@ pub(crate) struct Established {
 impl Initiation {
     /// Begins with a peer whose id is known (IK), or with whoever answers (XX). `index` is the one we choose for the session.
     // PROTOCOL 2.2
+    #[expect(clippy::too_many_arguments, reason = "keys, whom, and time and chance")]
     pub(crate) fn begin(
+        primitives: &'static dyn Primitives,
         secret: &Secret,
         to: Option<&PeerId>,
         anonymous: bool,
@@ -113,8 +115,9 @@ impl Initiation {
             index,
             counter: random.next_u64(),
         };
-        let remote = to.map(PeerId::agreement_key);
+        let remote = to.map(|id| primitives.link_key(id));
         let mut noise = Noise::initiator(
+            primitives,
             pattern,
             &prologue(&header.encode()),
             secret,
@@ -242,6 +245,7 @@ const FORGERIES_MAX: u8 = 8; // guess
 /// Reads a first message (after its cookie) and answers it. `index` is the one we choose for the session.
 // PROTOCOL 2.2
 pub(crate) fn respond(
+    primitives: &'static dyn Primitives,
     secret: &Secret,
     header: &Header,
     message: &[u8],
@@ -256,7 +260,7 @@ pub(crate) fn respond(
     };
     let ephemeral = draw(random);
     let (mut noise, payload, reply) =
-        answer(pattern, secret, header, message, &ephemeral).map_err(forged)?;
+        answer(primitives, pattern, secret, header, message, &ephemeral).map_err(forged)?;
     let pending = match pattern {
         Pattern::Ik => {
             let (anonymous, id) = (read_hello(payload)?, proved_id(&noise)?);
@@ -289,6 +293,7 @@ fn forged(_: NoiseError) -> DropReason {
 
 /// A responder that has read the first message and written the second; what it read, and what it wrote.
 fn answer(
+    primitives: &'static dyn Primitives,
     pattern: Pattern,
     secret: &Secret,
     header: &Header,
@@ -296,7 +301,7 @@ fn answer(
     ephemeral: &Secret,
 ) -> Result<(Noise, Vec<u8>, Vec<u8>), NoiseError> {
     let prologue = prologue(&header.encode());
-    let mut noise = Noise::responder(pattern, &prologue, secret, ephemeral)?;
+    let mut noise = Noise::responder(primitives, pattern, &prologue, secret, ephemeral)?;
     let payload = noise.read(message)?;
     let mut reply = Vec::new();
     noise.write(&hello(false), &mut reply)?;
@@ -317,6 +322,7 @@ impl Third {
             if self.forgeries < FORGERIES_MAX {
                 self.forgeries += 1;
                 let again = answer(
+                    self.noise.primitives(),
                     Pattern::Xx,
                     secret,
                     &self.first,

@@ -1,7 +1,7 @@
 //! Who a peer is: an Ed25519 key, the X25519 key that follows from it, and its place in the key space. PROTOCOL 1.
 
 use crate::link_table::Links;
-use crate::{AddressBook, Drops, LinkSettings};
+use crate::{AddressBook, Curve25519, Drops, LinkSettings, Primitives};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::traits::IsIdentity;
@@ -68,6 +68,19 @@ impl PeerId {
             .to_edwards(0)
             .ok_or(IdError::NotAPoint)?;
         PeerId::from_bytes(point.compress().to_bytes())
+    }
+
+    /// The id of these bytes, by the arithmetic of whoever is told of it.
+    pub(crate) fn checked(primitives: &dyn Primitives, bytes: [u8; 32]) -> Result<PeerId, IdError> {
+        primitives.check_id(&bytes).map(|()| PeerId(bytes))
+    }
+
+    /// The id whose key for links is `key`, as a handshake proved it.
+    pub(crate) fn of_link_key(
+        primitives: &dyn Primitives,
+        key: &[u8; 32],
+    ) -> Result<PeerId, IdError> {
+        primitives.id_of(key).map(PeerId)
     }
 
     /// The public key's 32 bytes.
@@ -142,6 +155,7 @@ pub struct Identity {
     signing: SigningKey,
     agreement: Zeroizing<[u8; 32]>,
     id: PeerId,
+    primitives: &'static dyn Primitives,
 }
 
 impl Identity {
@@ -160,6 +174,7 @@ impl Identity {
             signing,
             agreement,
             id,
+            primitives: &Curve25519,
         })
     }
 
@@ -173,6 +188,22 @@ impl Identity {
                 return identity;
             }
         }
+    }
+
+    /// The same identity with other arithmetic for its links, which then reach only who has the same.
+    #[must_use]
+    pub fn with_primitives(self, primitives: &'static dyn Primitives) -> Identity {
+        Identity { primitives, ..self }
+    }
+
+    /// The arithmetic of its links.
+    #[must_use]
+    pub fn primitives(&self) -> &'static dyn Primitives {
+        self.primitives
+    }
+
+    pub(crate) fn link_secret(&self) -> Zeroizing<[u8; 32]> {
+        self.primitives.link_secret(&self.id, &self.agreement)
     }
 
     /// The public half.

@@ -7,7 +7,7 @@ use crate::limits::{HANDSHAKE_AGE_MAX, UNHEARD_MAX};
 use crate::link_table::Held;
 use crate::pulse::Beat;
 use crate::retry::Again;
-use crate::{DownReason, PeerDown};
+use crate::{DownReason, PeerDown, PeerSilent};
 use bevy_ecs::prelude::*;
 use bytes::Bytes;
 use dunlin_engine::{Due, bevy_ecs};
@@ -35,6 +35,22 @@ pub(crate) fn keep_links(
         }
     }
     desk.write_peers(&nodes);
+}
+
+/// Links of which somebody else knows that they are over.
+pub(crate) fn lose_silent(
+    mut silent: MessageReader<PeerSilent>,
+    holders: Query<&Held>,
+    mut nodes: Query<Parts>,
+    mut desk: Desk,
+) {
+    for PeerSilent { peer } in silent.read() {
+        if let Ok(held) = holders.get(*peer)
+            && let Ok(mut parts) = nodes.get_mut(held.0)
+        {
+            desk.down(&mut parts, *peer, DownReason::Lost);
+        }
+    }
 }
 
 fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), DownReason> {

@@ -49,6 +49,7 @@ mod link_table;
 pub mod noise;
 mod open;
 mod plugin;
+mod primitives;
 mod pulse;
 mod replay;
 mod respond;
@@ -69,9 +70,10 @@ pub use identity::{IdError, Identity, PeerId};
 pub use keyfile::{KeyFile, KeyFileError};
 pub use link::{
     About, Bound, CloseReason, DatagramIn, DatagramOut, Dial, DownReason, FrameIn, FrameKinds,
-    FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerUp,
+    FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerSilent, PeerUp,
 };
 pub use plugin::LinkPlugin;
+pub use primitives::{Curve25519, Primitives};
 pub use sets::NetSystems;
 pub use udp::{
     BatchSocket, Buffers, Outgoing, Socket, SocketOptions, UdpDrop, UdpDrops, UdpPlugin,

@@ -104,6 +104,9 @@ pub struct LinkSettings {
     pub entry: Vec<(Option<PeerId>, SocketAddr)>,
     /// Where the address book is kept; nowhere if absent.
     pub book: Option<PathBuf>,
+    /// Send PINGs on idle links, and give up those that fall silent. A simulation may go without, and tell of each lost link by
+    /// [`PeerSilent`] instead.
+    pub keep_alive: bool,
 }
 
 impl Default for LinkSettings {
@@ -113,6 +116,7 @@ impl Default for LinkSettings {
             outbound: crate::limits::LINKS_OUTBOUND,
             entry: Vec::new(),
             book: None,
+            keep_alive: true,
         }
     }
 }
@@ -165,6 +169,13 @@ pub struct Dial {
 pub struct PeerUp {
     /// Whose link.
     pub node: Entity,
+    /// The link's entity.
+    pub peer: Entity,
+}
+
+/// The other side of a link has gone: what PINGs without an answer say otherwise. Read in `Maintain`; [`PeerDown`] follows.
+#[derive(Message, Clone, Copy, Debug)]
+pub struct PeerSilent {
     /// The link's entity.
     pub peer: Entity,
 }

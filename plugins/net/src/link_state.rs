@@ -77,7 +77,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(address: SocketAddr, outbound: bool, now: Time) -> Link {
+    pub(crate) fn new(address: SocketAddr, outbound: bool, keep_alive: bool, now: Time) -> Link {
         Link {
             address,
             id: None,
@@ -93,7 +93,7 @@ impl Link {
             up: None,
             about: About::default(),
             observed: None,
-            pulse: Pulse::new(now),
+            pulse: Pulse::new(keep_alive, now),
             roam: None,
             peers_request: None,
             peers_asked: None,

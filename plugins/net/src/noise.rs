@@ -3,9 +3,7 @@
 //!
 //! snow does not erase its chaining key; the keys we hold ourselves are erased.
 
-use blake2::{Blake2s256, Digest};
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Tag};
+use crate::Primitives;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
@@ -14,6 +12,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 const TAG_BYTES: usize = 16;
+/// A hash of the handshake takes the last hash and one message, which a datagram bounds.
+const INPUT_BYTES: usize = crate::limits::DATAGRAM_BYTES_MAX + 128;
 const IK: &str = "Noise_IK_25519_ChaChaPoly_BLAKE2s";
 const XX: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
 
@@ -28,10 +28,15 @@ pub enum Pattern {
 
 /// One side of a handshake. A message that does not verify leaves it as it was, so a forgery costs only its own work; but for the
 /// third of XX, whose first half may verify and move the state: whoever reads that must be able to begin again.
-pub struct Noise(HandshakeState);
+pub struct Noise {
+    state: HandshakeState,
+    primitives: &'static dyn Primitives,
+}
 
 /// The two data keys and the handshake hash.
 pub struct Split {
+    /// What the keys are for.
+    pub primitives: &'static dyn Primitives,
     /// Initiator to responder.
     pub forth: Zeroizing<[u8; 32]>,
     /// Responder to initiator.
@@ -52,18 +57,20 @@ impl Noise {
     /// # Errors
     /// If the pattern needs another set of keys.
     pub fn initiator(
+        primitives: &'static dyn Primitives,
         pattern: Pattern,
         prologue: &[u8],
         secret: &Zeroizing<[u8; 32]>,
         remote: Option<&[u8; 32]>,
         ephemeral: &Zeroizing<[u8; 32]>,
     ) -> Result<Noise, NoiseError> {
-        let builder = builder(pattern, prologue, secret, ephemeral)?;
+        let builder = builder(primitives, pattern, prologue, secret, ephemeral)?;
         let builder = match remote {
             Some(key) => builder.remote_public_key(key).map_err(|_| NoiseError)?,
             None => builder,
         };
-        builder.build_initiator().map(Noise).map_err(|_| NoiseError)
+        let state = builder.build_initiator().map_err(|_| NoiseError)?;
+        Ok(Noise { state, primitives })
     }
 
     /// The responder's side.
@@ -71,15 +78,15 @@ impl Noise {
     /// # Errors
     /// None with a 32-byte secret.
     pub fn responder(
+        primitives: &'static dyn Primitives,
         pattern: Pattern,
         prologue: &[u8],
         secret: &Zeroizing<[u8; 32]>,
         ephemeral: &Zeroizing<[u8; 32]>,
     ) -> Result<Noise, NoiseError> {
-        builder(pattern, prologue, secret, ephemeral)?
-            .build_responder()
-            .map(Noise)
-            .map_err(|_| NoiseError)
+        let builder = builder(primitives, pattern, prologue, secret, ephemeral)?;
+        let state = builder.build_responder().map_err(|_| NoiseError)?;
+        Ok(Noise { state, primitives })
     }
 
     /// Writes the next message with `payload` at the end of `out`.
@@ -89,7 +96,7 @@ impl Noise {
     pub fn write(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), NoiseError> {
         let start = out.len();
         out.resize(start + payload.len() + 128, 0); // 128: the largest message's keys and tags take 112.
-        let written = self.0.write_message(payload, &mut out[start..]);
+        let written = self.state.write_message(payload, &mut out[start..]);
         out.truncate(start + written.as_ref().map_or(0, |length| *length));
         written.map(|_| ()).map_err(|_| NoiseError)
     }
@@ -101,7 +108,7 @@ impl Noise {
     pub fn read(&mut self, message: &[u8]) -> Result<Vec<u8>, NoiseError> {
         let mut payload = vec![0; message.len()];
         let length = self
-            .0
+            .state
             .read_message(message, &mut payload)
             .map_err(|_| NoiseError)?;
         payload.truncate(length);
@@ -111,18 +118,24 @@ impl Noise {
     /// The other side's static X25519 key, once a message brought it.
     #[must_use]
     pub fn remote_key(&self) -> Option<[u8; 32]> {
-        self.0.get_remote_static()?.try_into().ok()
+        self.state.get_remote_static()?.try_into().ok()
+    }
+
+    /// The arithmetic of this handshake.
+    pub(crate) fn primitives(&self) -> &'static dyn Primitives {
+        self.primitives
     }
 
     /// The data keys, once the last message is read or written; `None` before.
     #[must_use]
     pub fn split(&mut self) -> Option<Split> {
-        if !self.0.is_handshake_finished() {
+        if !self.state.is_handshake_finished() {
             return None;
         }
-        let hash = self.0.get_handshake_hash().try_into().ok()?;
-        let (forth, back) = self.0.dangerously_get_raw_split();
+        let hash = self.state.get_handshake_hash().try_into().ok()?;
+        let (forth, back) = self.state.dangerously_get_raw_split();
         Some(Split {
+            primitives: self.primitives,
             forth: Zeroizing::new(forth),
             back: Zeroizing::new(back),
             hash,
@@ -131,6 +144,7 @@ impl Noise {
 }
 
 fn builder<'key>(
+    primitives: &'static dyn Primitives,
     pattern: Pattern,
     prologue: &'key [u8],
     secret: &'key Zeroizing<[u8; 32]>,
@@ -140,7 +154,8 @@ fn builder<'key>(
         Pattern::Ik => IK,
         Pattern::Xx => XX,
     };
-    let resolver = Box::new(Primitives {
+    let resolver = Box::new(Resolver {
+        primitives,
         ephemeral: ephemeral.clone(),
     });
     Builder::with_resolver(name.parse().map_err(|_| NoiseError)?, resolver)
@@ -150,25 +165,39 @@ fn builder<'key>(
 }
 
 /// Hands snow our primitives, and one ephemeral key: chance is an argument here too.
-struct Primitives {
+struct Resolver {
+    primitives: &'static dyn Primitives,
     ephemeral: Zeroizing<[u8; 32]>,
 }
 
-impl CryptoResolver for Primitives {
+impl CryptoResolver for Resolver {
     fn resolve_rng(&self) -> Option<Box<dyn Random>> {
         Some(Box::new(Once(Some(self.ephemeral.clone()))))
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        (*choice == DHChoice::Curve25519).then(|| Box::new(X25519::default()) as Box<dyn Dh>)
+        let agreement = Agreement {
+            primitives: self.primitives,
+            secret: Zeroizing::default(),
+            public: [0; 32],
+        };
+        (*choice == DHChoice::Curve25519).then(|| Box::new(agreement) as Box<dyn Dh>)
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        (*choice == HashChoice::Blake2s).then(|| Box::new(Blake2s::default()) as Box<dyn Hash>)
+        let hash = Blake2s {
+            primitives: self.primitives,
+            input: Zeroizing::default(),
+        };
+        (*choice == HashChoice::Blake2s).then(|| Box::new(hash) as Box<dyn Hash>)
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        (*choice == CipherChoice::ChaChaPoly).then(|| Box::new(ChaChaPoly(None)) as Box<dyn Cipher>)
+        let cipher = ChaChaPoly {
+            primitives: self.primitives,
+            key: Zeroizing::default(),
+        };
+        (*choice == CipherChoice::ChaChaPoly).then(|| Box::new(cipher) as Box<dyn Cipher>)
     }
 }
 
@@ -186,19 +215,13 @@ impl Random for Once {
     }
 }
 
-#[derive(Default)]
-struct X25519 {
+struct Agreement {
+    primitives: &'static dyn Primitives,
     secret: Zeroizing<[u8; 32]>,
     public: [u8; 32],
 }
 
-impl X25519 {
-    fn derive(&mut self) {
-        self.public = x25519_dalek::x25519(*self.secret, x25519_dalek::X25519_BASEPOINT_BYTES);
-    }
-}
-
-impl Dh for X25519 {
+impl Dh for Agreement {
     fn name(&self) -> &'static str {
         "25519"
     }
@@ -213,12 +236,12 @@ impl Dh for X25519 {
 
     fn set(&mut self, secret: &[u8]) {
         self.secret.copy_from_slice(secret);
-        self.derive();
+        self.public = self.primitives.public(&self.secret);
     }
 
     fn generate(&mut self, random: &mut dyn Random) -> Result<(), snow::Error> {
         random.try_fill_bytes(&mut self.secret[..])?;
-        self.derive();
+        self.public = self.primitives.public(&self.secret);
         Ok(())
     }
 
@@ -233,7 +256,7 @@ impl Dh for X25519 {
     // PROTOCOL 1.2: an all-zero agreement is refused.
     fn dh(&self, remote: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         let remote = remote.first_chunk::<32>().ok_or(snow::Error::Dh)?;
-        let shared = Zeroizing::new(x25519_dalek::x25519(*self.secret, *remote));
+        let shared = self.primitives.agree(&self.secret, remote);
         if bool::from(shared[..].ct_eq(&[0; 32])) {
             return Err(snow::Error::Dh);
         }
@@ -242,13 +265,9 @@ impl Dh for X25519 {
     }
 }
 
-struct ChaChaPoly(Option<ChaCha20Poly1305>);
-
-/// Four zero bytes and the counter, little-endian: Noise's ChaChaPoly, and our data messages.
-pub(crate) fn nonce(counter: u64) -> [u8; 12] {
-    let mut nonce = [0; 12];
-    nonce[4..].copy_from_slice(&counter.to_le_bytes());
-    nonce
+struct ChaChaPoly {
+    primitives: &'static dyn Primitives,
+    key: Zeroizing<[u8; 32]>,
 }
 
 impl Cipher for ChaChaPoly {
@@ -257,20 +276,14 @@ impl Cipher for ChaChaPoly {
     }
 
     fn set(&mut self, key: &[u8; 32]) {
-        self.0 = Some(ChaCha20Poly1305::new(key.into()));
+        self.key.copy_from_slice(key);
     }
 
     fn encrypt(&self, counter: u64, authentic: &[u8], plain: &[u8], out: &mut [u8]) -> usize {
-        let cipher = self.0.as_ref().expect("snow sets a key before it encrypts");
-        out[..plain.len()].copy_from_slice(plain);
-        let tag = cipher
-            .encrypt_inout_detached(
-                &nonce(counter).into(),
-                authentic,
-                (&mut out[..plain.len()]).into(),
-            )
-            .expect("a handshake message is far below the cipher's limit of 256 GiB");
-        out[plain.len()..plain.len() + TAG_BYTES].copy_from_slice(&tag);
+        let (text, tag) = out.split_at_mut(plain.len());
+        text.copy_from_slice(plain);
+        let sealed = self.primitives.seal(&self.key, counter, authentic, text);
+        tag[..TAG_BYTES].copy_from_slice(&sealed);
         plain.len() + TAG_BYTES
     }
 
@@ -281,26 +294,26 @@ impl Cipher for ChaChaPoly {
         sealed: &[u8],
         out: &mut [u8],
     ) -> Result<usize, snow::Error> {
-        let cipher = self.0.as_ref().ok_or(snow::Error::Decrypt)?;
         let (sealed, tag) = sealed
             .split_last_chunk::<TAG_BYTES>()
             .ok_or(snow::Error::Decrypt)?;
         let out = out.get_mut(..sealed.len()).ok_or(snow::Error::Decrypt)?;
         out.copy_from_slice(sealed);
-        cipher
-            .decrypt_inout_detached(
-                &nonce(counter).into(),
-                authentic,
-                out.into(),
-                &Tag::from(*tag),
-            )
-            .map_err(|_| snow::Error::Decrypt)?;
-        Ok(sealed.len())
+        match self
+            .primitives
+            .open(&self.key, counter, authentic, out, tag)
+        {
+            true => Ok(sealed.len()),
+            false => Err(snow::Error::Decrypt),
+        }
     }
 }
 
-#[derive(Default)]
-struct Blake2s(Blake2s256);
+/// Gathers what is to be hashed: a few hundred bytes, keys among them.
+struct Blake2s {
+    primitives: &'static dyn Primitives,
+    input: Zeroizing<Vec<u8>>,
+}
 
 impl Hash for Blake2s {
     fn name(&self) -> &'static str {
@@ -316,15 +329,18 @@ impl Hash for Blake2s {
     }
 
     fn reset(&mut self) {
-        self.0 = Blake2s256::new();
+        self.input.clear();
     }
 
     fn input(&mut self, data: &[u8]) {
-        self.0.update(data);
+        if self.input.capacity() == 0 {
+            self.input.reserve_exact(INPUT_BYTES); // Growing would leave copies behind.
+        }
+        self.input.extend_from_slice(data);
     }
 
     fn result(&mut self, out: &mut [u8]) {
-        let hash = std::mem::take(&mut self.0).finalize();
-        out[..32].copy_from_slice(&hash);
+        out[..32].copy_from_slice(&self.primitives.hash(&self.input));
+        self.input.clear();
     }
 }

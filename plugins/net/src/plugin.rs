@@ -3,7 +3,7 @@
 use crate::desk::{Desk, Fill, Save, Wake};
 use crate::{
     DatagramIn, DatagramOut, Dial, FrameIn, FrameKinds, FrameOut, HangUp, Identity, NetSystems,
-    PeerDown, PeerUp, dial, exchange, keep, open, save, seal, sets,
+    PeerDown, PeerSilent, PeerUp, dial, exchange, keep, open, save, seal, sets,
 };
 use bevy_ecs::prelude::*;
 use dunlin_engine::{App, BoxError, Plugin, Turn, bevy_ecs};
@@ -22,6 +22,7 @@ impl Plugin for LinkPlugin {
             .add_message::<FrameOut>()
             .add_message::<PeerUp>()
             .add_message::<PeerDown>()
+            .add_message::<PeerSilent>()
             .add_message::<Dial>()
             .add_message::<HangUp>()
             .add_timer::<Wake>()
@@ -37,7 +38,12 @@ impl Plugin for LinkPlugin {
         app.add_systems(NetSystems::Open, open::open_datagrams);
         app.add_systems(
             NetSystems::Keep,
-            (keep::keep_links, exchange::fill_links, save::save_books),
+            (
+                keep::lose_silent,
+                keep::keep_links,
+                exchange::fill_links,
+                save::save_books,
+            ),
         );
         app.add_systems(
             NetSystems::Seal,

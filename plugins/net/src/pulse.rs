@@ -21,12 +21,15 @@ pub(crate) struct Pulse {
     /// When the first thing that wants an answer left after `heard`.
     asked: Option<Time>,
     /// PINGs without an answer so far, and when to send the next or give up.
-    probe: Option<(usize, Time)>,
+    probe: Option<(u8, Time)>,
+    /// Whether an idle link is watched at all.
+    keep_alive: bool,
 }
 
 impl Pulse {
-    pub(crate) fn new(now: Time) -> Pulse {
+    pub(crate) fn new(keep_alive: bool, now: Time) -> Pulse {
         Pulse {
+            keep_alive,
             sent: now,
             heard: now,
             asked: None,
@@ -60,6 +63,7 @@ impl Pulse {
             return next;
         }
         let idle = match initiator {
+            _ if !self.keep_alive => Time(u64::MAX),
             true => self.sent + KEEP_ALIVE,
             false => self.heard + SILENCE_MAX,
         };
@@ -72,9 +76,9 @@ impl Pulse {
         if now < self.deadline(initiator) {
             return Beat::Rest;
         }
-        let silent = !initiator && now >= self.heard + SILENCE_MAX;
+        let silent = self.keep_alive && !initiator && now >= self.heard + SILENCE_MAX;
         let pings = self.probe.map_or(0, |(pings, _)| pings);
-        match PROBE_WAITS.get(pings) {
+        match PROBE_WAITS.get(usize::from(pings)) {
             Some(wait) if !silent => {
                 self.probe = Some((pings + 1, now + *wait));
                 Beat::Ping
@@ -117,7 +121,7 @@ mod tests {
     // PROTOCOL 2.2
     #[test]
     fn a_silent_peer_is_lost_after_ten_pings() {
-        let beats = run(&mut Pulse::new(at(0)), true, |_| false);
+        let beats = run(&mut Pulse::new(true, at(0)), true, |_| false);
         let ms = [
             25_000, 25_500, 26_000, 27_000, 28_000, 29_500, 31_500, 33_500, 35_500, 38_000,
         ];
@@ -128,7 +132,7 @@ mod tests {
     // PROTOCOL 2.2
     #[test]
     fn one_answer_of_ten_is_enough_and_an_idle_link_pings_every_25_seconds() {
-        let beats = run(&mut Pulse::new(at(0)), true, |ms| {
+        let beats = run(&mut Pulse::new(true, at(0)), true, |ms| {
             ms == 38_000 || ms > 50_000
         });
         let after: Vec<u64> = beats[9..].iter().map(|(ms, _)| *ms).collect();
@@ -140,7 +144,7 @@ mod tests {
     #[test]
     fn the_responder_waits_for_60_seconds() {
         assert_eq!(
-            run(&mut Pulse::new(at(0)), false, |_| false),
+            run(&mut Pulse::new(true, at(0)), false, |_| false),
             [(60_000, Beat::Lost)]
         );
     }
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn who_waits_for_an_answer_asks_after_ten_seconds_and_who_answers_does_not() {
         for initiator in [true, false] {
-            let mut pulse = Pulse::new(at(0));
+            let mut pulse = Pulse::new(true, at(0));
             pulse.on_sent(true, at(1_000));
             pulse.on_sent(true, at(9_000));
             assert_eq!(pulse.deadline(initiator), at(11_000));

@@ -37,8 +37,8 @@ pub(crate) fn on_first(
         return Err(DropReason::HandshakeRate);
     }
     let index = parts.links.new_index(random);
-    let secret = parts.identity.agreement_secret();
-    let (reply, pending) = respond(secret, header, message, index, now, random)?;
+    let (primitives, secret) = (parts.identity.primitives(), parts.identity.link_secret());
+    let (reply, pending) = respond(primitives, &secret, header, message, index, now, random)?;
     if let Pending::Data { id, anonymous, .. } = &pending {
         check_initiator(parts, id, *anonymous, desk)?;
     }
@@ -100,8 +100,8 @@ pub(crate) fn on_third(
     let Pending::Third(third) = &mut row.pending else {
         return Err(DropReason::Unasked); // Repeated: the first one did.
     };
-    let secret = parts.identity.agreement_secret();
-    let (session, id) = third.conclude(secret, header, message, now)?;
+    let secret = parts.identity.link_secret();
+    let (session, id) = third.conclude(&secret, header, message, now)?;
     if id == parts.identity.id() {
         return Err(DropReason::HandshakeId);
     }

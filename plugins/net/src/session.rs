@@ -1,16 +1,15 @@
 //! The keys of a link for at most eleven minutes: data messages are sealed and opened in place. PROTOCOL 2.2.
 
-use crate::DropReason;
 use crate::datagram::{Header, Kind};
 use crate::limits::{
     DATAGRAM_BYTES_MAX, HEADER_BYTES, SESSION_AGE_MAX, SESSION_MESSAGES_MAX, TAG_BYTES,
 };
-use crate::noise::{Split, nonce};
+use crate::noise::Split;
 use crate::replay::ReplayWindow;
+use crate::{DropReason, Primitives};
 use bytes::{BufMut, Bytes, BytesMut};
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Tag};
 use dunlin_engine::Time;
+use zeroize::Zeroizing;
 
 /// One session of a link. About 200 bytes; keys are erased when it is dropped.
 pub(crate) struct Session {
@@ -24,8 +23,9 @@ pub(crate) struct Session {
     pub born: Time,
     /// Whether this side began the handshake.
     pub initiator: bool,
-    seals: ChaCha20Poly1305,
-    opens: ChaCha20Poly1305,
+    primitives: &'static dyn Primitives,
+    seals: Zeroizing<[u8; 32]>,
+    opens: Zeroizing<[u8; 32]>,
     counter: u64,
     window: ReplayWindow,
 }
@@ -38,8 +38,7 @@ impl Session {
         remote: u32,
         now: Time,
     ) -> Session {
-        let [forth, back] =
-            [&split.forth, &split.back].map(|key| ChaCha20Poly1305::new((&**key).into()));
+        let (forth, back) = (split.forth.clone(), split.back.clone());
         let (seals, opens) = if initiator {
             (forth, back)
         } else {
@@ -51,6 +50,7 @@ impl Session {
             hash: split.hash,
             born: now,
             initiator,
+            primitives: split.primitives,
             seals,
             opens,
             counter: 0,
@@ -84,9 +84,8 @@ impl Session {
         let (head, plain) = datagram.split_at_mut(HEADER_BYTES);
         head.copy_from_slice(&header);
         let tag = self
-            .seals
-            .encrypt_inout_detached(&nonce(self.counter).into(), &header, plain.into())
-            .expect("a datagram is far below the cipher's limit of 256 GiB");
+            .primitives
+            .seal(&self.seals, self.counter, &header, plain);
         self.counter += 1;
         datagram.put_slice(&tag);
         Some(datagram.freeze())
@@ -109,14 +108,13 @@ impl Session {
             .split_last_chunk::<TAG_BYTES>()
             .ok_or(DropReason::Length)?;
         let mut plain = BytesMut::from(sealed);
-        self.opens
-            .decrypt_inout_detached(
-                &nonce(header.counter).into(),
-                &header.encode(),
-                (&mut plain[..]).into(),
-                &Tag::from(*tag),
-            )
-            .map_err(|_| DropReason::Forged)?;
+        let (counter, authentic) = (header.counter, header.encode());
+        let authentic = self
+            .primitives
+            .open(&self.opens, counter, &authentic, &mut plain, tag);
+        if !authentic {
+            return Err(DropReason::Forged);
+        }
         if !self.window.accept(header.counter) {
             return Err(DropReason::Replayed);
         }
@@ -128,10 +126,10 @@ impl Session {
 pub(crate) mod tests {
     use super::*;
     use std::time::Duration;
-    use zeroize::Zeroizing;
 
     pub(crate) fn pair() -> (Session, Session) {
         let split = Split {
+            primitives: &crate::Curve25519,
             forth: Zeroizing::new([1; 32]),
             back: Zeroizing::new([2; 32]),
             hash: [3; 32],

@@ -114,6 +114,7 @@ fn x25519_passes_wycheproof_and_an_all_zero_agreement_ends_a_handshake() {
         if zero {
             zeros += 1;
             let mut noise = Noise::initiator(
+                &dunlin_net::Curve25519,
                 Pattern::Ik,
                 b"",
                 &Zeroizing::new(secret),
@@ -184,6 +185,7 @@ fn our_two_noise_patterns_speak_as_others_do() {
         let key = |field| Zeroizing::new(hex32(row, field));
         let remote = (pattern == Pattern::Ik).then(|| hex32(row, "init_remote_static"));
         let mut initiator = Noise::initiator(
+            &dunlin_net::Curve25519,
             pattern,
             &hex(row, "init_prologue"),
             &key("init_static"),
@@ -192,6 +194,7 @@ fn our_two_noise_patterns_speak_as_others_do() {
         )
         .unwrap();
         let mut responder = Noise::responder(
+            &dunlin_net::Curve25519,
             pattern,
             &hex(row, "resp_prologue"),
             &key("resp_static"),

@@ -39,7 +39,16 @@ impl Stranger {
         let index = self.random.next_u32();
         let now = net.run.now().time;
         let secret = self.identity.agreement_secret();
-        let dial = Initiation::begin(secret, to, false, index, now, &mut self.random).unwrap();
+        let dial = Initiation::begin(
+            &crate::Curve25519,
+            secret,
+            to,
+            false,
+            index,
+            now,
+            &mut self.random,
+        )
+        .unwrap();
         let bytes = dial.datagram();
         self.dial = Some(dial);
         net.inject(self.from, node, &bytes);

@@ -59,6 +59,7 @@ fn handshake(ik: bool) -> Value {
     let to = ik.then(|| bob.id());
     let secret = alice.agreement_secret();
     let mut dial = Initiation::begin(
+        &crate::Curve25519,
         secret,
         to.as_ref(),
         false,
@@ -74,6 +75,7 @@ fn handshake(ik: bool) -> Value {
     let first = dial.datagram();
     let (header, rest) = Header::decode(&first).unwrap();
     let (second, pending) = respond(
+        &crate::Curve25519,
         bob.agreement_secret(),
         &header,
         &rest[COOKIE_BYTES..],

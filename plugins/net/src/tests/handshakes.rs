@@ -27,8 +27,16 @@ fn run(ik: bool, alter: Alter) -> Result<Agreed, DropReason> {
     );
     let to = ik.then(|| bob.id());
     let secret = alice.agreement_secret();
-    let mut dial =
-        Initiation::begin(secret, to.as_ref(), false, 11, Time::ZERO, &mut random).unwrap();
+    let mut dial = Initiation::begin(
+        &crate::Curve25519,
+        secret,
+        to.as_ref(),
+        false,
+        11,
+        Time::ZERO,
+        &mut random,
+    )
+    .unwrap();
     let first = alter(0, dial.datagram());
     let (header, rest) = Header::decode(&first)?;
     if !matches!(header.kind, Kind::Ik1 | Kind::Xx1) {
@@ -36,6 +44,7 @@ fn run(ik: bool, alter: Alter) -> Result<Agreed, DropReason> {
     }
     let secret = bob.agreement_secret();
     let (reply, pending) = respond(
+        &crate::Curve25519,
         secret,
         &header,
         &rest[COOKIE_BYTES..],
@@ -127,7 +136,16 @@ fn a_cookie_is_taken_only_for_this_handshake_and_once() {
     let mut random = ChaCha20Rng::seed_from_u64(7);
     let alice = Identity::generate(&mut random);
     let secret = alice.agreement_secret();
-    let mut dial = Initiation::begin(secret, None, false, 11, Time::ZERO, &mut random).unwrap();
+    let mut dial = Initiation::begin(
+        &crate::Curve25519,
+        secret,
+        None,
+        false,
+        11,
+        Time::ZERO,
+        &mut random,
+    )
+    .unwrap();
     let (ours, _) = Header::decode(&dial.datagram()).unwrap();
     let (other_index, other_counter) = (
         Header { index: 12, ..ours },

@@ -4,7 +4,7 @@ use super::code::bind_advice;
 use super::options::Options;
 use super::socket::BatchSocket;
 use super::sockets::open_for_node;
-use crate::{Bound, Listen};
+use crate::{Bound, Identity, Listen};
 use bevy_ecs::prelude::*;
 use dunlin_engine::bevy_ecs;
 use dunlin_io::Io;
@@ -50,6 +50,14 @@ fn bind(world: &mut World, node: Entity) -> Result {
     };
     if world.get::<Bound>(node) == Some(&Bound(address)) {
         return Ok(());
+    }
+    if world
+        .get::<Identity>(node)
+        .is_some_and(|identity| !identity.primitives().is_real())
+    {
+        let refused =
+            "a node whose links have stand-in cryptography gets no socket: that is for simulations";
+        return Err(format!("cannot listen on UDP {address}: {refused}").into());
     }
     let io = world.get_resource::<Io>().cloned().ok_or_else(|| {
         format!("cannot listen on UDP {address}: sockets need IoPlugin, and this runner has none")
