@@ -7,3 +7,7 @@ mod plot;
 mod report;
 mod scenario;
 mod sessions;
+pub mod units;
+
+pub use plot::{MADE_BY, plots};
+pub use report::{Check, Report, Sample};
