@@ -1,7 +1,9 @@
 //! A virtual network in place of `UdpPlugin`: the systems of links and relay that ship, over many nodes in one World, in virtual
 //! time. A run depends on its scenario and seed alone, so a failure can be seen again.
 
+mod loss;
 mod nat;
+mod nat_kind;
 mod path;
 mod plot;
 mod report;
@@ -11,3 +13,6 @@ pub mod units;
 
 pub use plot::{MADE_BY, plots};
 pub use report::{Check, Report, Sample};
+pub use loss::{Loss, Losses};
+pub use nat_kind::{Allocation, Depends, NatKind};
+pub use path::{Path, PathError};
