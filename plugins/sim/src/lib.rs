@@ -16,3 +16,8 @@ pub use report::{Check, Report, Sample};
 pub use loss::{Loss, Losses};
 pub use nat_kind::{Allocation, Depends, NatKind};
 pub use path::{Path, PathError};
+pub use scenario::{
+    Attackers, Crypto, Fault, KeepAlive, Must, Partition, Population, Scenario, ScenarioError,
+    Traffic,
+};
+pub use sessions::{Sessions, Wave};
