@@ -6,7 +6,6 @@ use crate::limits::{
     HANDSHAKES_SECOND,
 };
 use dunlin_engine::Time;
-use std::collections::BTreeMap;
 
 /// A token bucket, counted in microseconds of refill.
 #[derive(Clone, Copy, Debug)]
@@ -39,27 +38,41 @@ impl Bucket {
 #[derive(Default)]
 pub(crate) struct Admission {
     all: Option<Bucket>,
-    prefixes: BTreeMap<Prefix, Bucket>,
+    /// Those that have taken something and not refilled since, by prefix.
+    prefixes: Vec<(Prefix, Bucket)>,
 }
 
 impl Admission {
     /// Takes a handshake's worth, if there is one. Call once a handshake.
     #[must_use]
     pub(crate) fn admit(&mut self, prefix: Prefix, now: Time) -> bool {
-        if self.prefixes.len() >= HANDSHAKES_PREFIXES_MAX && !self.prefixes.contains_key(&prefix) {
-            let oldest = self.prefixes.iter().min_by_key(|(_, bucket)| bucket.since);
-            let oldest = oldest.map(|(prefix, _)| *prefix);
-            oldest.map(|prefix| self.prefixes.remove(&prefix));
-        }
-        let bucket = self.prefixes.entry(prefix).or_insert_with(|| {
-            Bucket::full(HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND, now)
-        });
+        let place = self.prefixes.binary_search_by_key(&prefix, |row| row.0);
+        let place = place.unwrap_or_else(|_| self.add(prefix, now));
+        let bucket = &mut self.prefixes[place].1;
         if !bucket.take(HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND, now) {
             return false;
         }
         self.all
             .get_or_insert_with(|| Bucket::full(HANDSHAKES_BURST, HANDSHAKES_SECOND, now))
             .take(HANDSHAKES_BURST, HANDSHAKES_SECOND, now)
+    }
+
+    /// Makes room for a prefix; says where. A bucket that is full again says nothing, so it is forgotten first.
+    fn add(&mut self, prefix: Prefix, now: Time) -> usize {
+        let fresh = Bucket::full(HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND, now);
+        self.prefixes.retain(|(_, bucket)| {
+            bucket.micros + (now - bucket.since).as_micros() as u64 <= fresh.micros
+        });
+        if self.prefixes.len() >= HANDSHAKES_PREFIXES_MAX {
+            let rows = self.prefixes.iter().enumerate();
+            let oldest = rows.min_by_key(|(_, (_, bucket))| bucket.since);
+            oldest
+                .map(|(place, _)| place)
+                .map(|place| self.prefixes.remove(place));
+        }
+        let place = self.prefixes.partition_point(|row| row.0 < prefix);
+        self.prefixes.insert(place, (prefix, fresh));
+        place
     }
 
     #[cfg(test)]
@@ -98,7 +111,7 @@ mod tests {
     fn one_prefix_takes_nothing_from_another_and_the_table_is_bounded() {
         let mut admission = Admission::default();
         for n in 0..100_000 {
-            let _ = admission.admit(prefix(n % 60_000), Time(u64::from(n) * 1_000));
+            let _ = admission.admit(prefix(n % 60_000), Time(u64::from(n) * 100));
         }
         assert_eq!(admission.len(), HANDSHAKES_PREFIXES_MAX);
         let later = Time::ZERO + Duration::from_secs(1_000);

@@ -3,15 +3,15 @@
 //! Two tables, each in buckets chosen under a secret key: *new*, what we were told, by who told it and where it lies; *tried*,
 //! what we had a link with, by where it lies. Who tells from one prefix, or holds one, reaches an eighth of a table.
 
-use crate::address::{Prefix, Scope, is_reachable};
+use crate::address::{ADDRESS_BYTES, Prefix, Scope, decode_address, encode_address, is_reachable};
 use crate::limits::{
     BOOK_ANCHORS, BOOK_BUCKET_ROWS, BOOK_FAILURES_MAX, BOOK_GAP_MS_MAX, BOOK_NEW_BUCKETS,
-    BOOK_NEW_BUCKETS_A_SOURCE, BOOK_TRIED_BUCKETS, BOOK_TRIED_BUCKETS_A_PREFIX, REDIAL_WAIT_MS,
+    BOOK_NEW_BUCKETS_A_SOURCE, BOOK_ROWS_MAX, BOOK_TRIED_BUCKETS, BOOK_TRIED_BUCKETS_A_PREFIX,
+    REDIAL_WAIT_MS,
 };
 use crate::{About, PeerId};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use rand_core::CryptoRng;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// A peer in the address book. Times are this node's wall clock, milliseconds since 1970-01-01 UTC.
@@ -44,35 +44,99 @@ pub(crate) enum Bucket {
     Tried(u8),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the book keeps of a peer: 80 bytes, since a simulation keeps tens of millions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    pub peer: KnownPeer,
-    pub bucket: Bucket,
-    pub failures: u8,
+    id: PeerId,
+    first_heard: u64,
+    last_heard: u64,
     /// Not dialled before this time of the wall clock.
-    pub not_before: u64,
+    not_before: u64,
+    address: [u8; ADDRESS_BYTES],
+    about: About,
+    pub failures: u8,
+    pub bucket: Bucket,
+}
+
+const _: () = assert!(size_of::<Row>() == 80);
+
+impl Row {
+    pub(crate) fn new(peer: &KnownPeer, bucket: Bucket) -> Row {
+        Row {
+            id: peer.id,
+            first_heard: peer.first_heard,
+            last_heard: peer.last_heard,
+            not_before: 0,
+            address: encode_address(peer.address),
+            about: peer.about,
+            failures: 0,
+            bucket,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        decode_address(&self.address).expect("what `encode_address` wrote")
+    }
+
+    pub(crate) fn peer(&self) -> KnownPeer {
+        KnownPeer {
+            id: self.id,
+            address: self.address(),
+            about: self.about,
+            first_heard: self.first_heard,
+            last_heard: self.last_heard,
+        }
+    }
+
+    fn heard(&mut self, address: SocketAddr, about: About, unix_ms: u64) {
+        let gap = unix_ms.saturating_sub(self.last_heard);
+        if self.last_heard == 0 || gap > BOOK_GAP_MS_MAX {
+            self.first_heard = unix_ms;
+        }
+        self.last_heard = unix_ms.max(self.last_heard);
+        (self.address, self.about) = (encode_address(address), about);
+    }
 }
 
 /// Whom a node knows, on its [`Node`](dunlin_engine::Node). At most 1,536 peers.
-#[derive(Component, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Component, Clone, Debug, PartialEq, Eq)]
 pub struct AddressBook {
     key: Option<[u8; 32]>,
-    rows: BTreeMap<PeerId, Row>,
-    buckets: BTreeMap<Bucket, Vec<PeerId>>,
+    /// By id. A bucket's rows are found by looking at all: it is asked for once for each row that is new.
+    rows: Vec<Row>,
+    room: usize,
     anchors: Vec<PeerId>,
     changed: bool,
 }
 
+impl Default for AddressBook {
+    fn default() -> AddressBook {
+        AddressBook::with_room(BOOK_ROWS_MAX)
+    }
+}
+
 impl AddressBook {
+    /// A book for fewer peers, where memory is short; at most 1,536.
+    #[must_use]
+    pub fn with_room(rows: usize) -> AddressBook {
+        AddressBook {
+            key: None,
+            rows: Vec::new(),
+            room: rows.min(BOOK_ROWS_MAX),
+            anchors: Vec::new(),
+            changed: false,
+        }
+    }
+
     /// All known peers, by id.
-    pub fn entries(&self) -> impl Iterator<Item = &KnownPeer> {
-        self.rows.values().map(|row| &row.peer)
+    pub fn entries(&self) -> impl Iterator<Item = KnownPeer> {
+        self.rows.iter().map(Row::peer)
     }
 
     /// One of them.
     #[must_use]
-    pub fn get(&self, id: &PeerId) -> Option<&KnownPeer> {
-        self.rows.get(id).map(|row| &row.peer)
+    pub fn get(&self, id: &PeerId) -> Option<KnownPeer> {
+        self.find(id).ok().map(|place| self.rows[place].peer())
     }
 
     /// How many there are.
@@ -85,6 +149,18 @@ impl AddressBook {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    fn find(&self, id: &PeerId) -> Result<usize, usize> {
+        self.rows.binary_search_by(|row| row.id.cmp(id))
+    }
+
+    fn row_mut(&mut self, id: &PeerId) -> Option<&mut Row> {
+        self.find(id).ok().map(|place| &mut self.rows[place])
+    }
+
+    fn of_bucket(&self, bucket: Bucket) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.bucket == bucket)
     }
 
     /// Notes a peer from a contact card or a person's own hand: as if told by its own prefix.
@@ -134,41 +210,35 @@ impl AddressBook {
         about: About,
         source: Prefix,
     ) -> bool {
-        if self
-            .rows
-            .get(&id)
-            .is_some_and(|row| row.failures < BOOK_FAILURES_MAX)
-        {
+        let known = self.find(&id).ok().map(|place| &self.rows[place]);
+        if known.is_some_and(|row| row.failures < BOOK_FAILURES_MAX) {
             return true;
         }
         if !is_reachable(&address) || !about.takes_links() {
             return false;
         }
         let bucket = self.new_bucket(address, &source);
-        let full = |book: &AddressBook| {
-            let bucket = book.buckets.get(&bucket);
-            bucket.is_some_and(|rows| rows.len() >= BOOK_BUCKET_ROWS)
-        };
-        if full(self) {
-            let useless = |id: &&PeerId| self.rows[*id].failures >= BOOK_FAILURES_MAX;
-            let Some(useless) = self.buckets[&bucket].iter().find(useless).copied() else {
+        let full = self.of_bucket(bucket).count() >= BOOK_BUCKET_ROWS;
+        if full || (known.is_none() && self.rows.len() >= self.room) {
+            let useless = |row: &&Row| row.failures >= BOOK_FAILURES_MAX;
+            let useless = match full {
+                true => self.of_bucket(bucket).find(useless),
+                false => self.rows.iter().find(useless),
+            };
+            let Some(useless) = useless.map(|row| row.id) else {
                 return false;
             };
             self.forget(&useless);
         }
         self.forget(&id);
-        self.place(Row {
-            peer: KnownPeer {
-                id,
-                address,
-                about,
-                first_heard: 0,
-                last_heard: 0,
-            },
-            bucket,
-            failures: 0,
-            not_before: 0,
-        });
+        let peer = KnownPeer {
+            id,
+            address,
+            about,
+            first_heard: 0,
+            last_heard: 0,
+        };
+        self.place(Row::new(&peer, bucket));
         true
     }
 
@@ -178,48 +248,43 @@ impl AddressBook {
             return;
         }
         let bucket = self.tried_bucket(&id, address);
-        if let Some(row) = self.rows.get_mut(&id)
+        if let Some(row) = self.row_mut(&id)
             && row.bucket == bucket
         {
-            row.peer.heard(unix_ms);
-            self.changed |= row.peer.address != address || row.peer.about != about;
-            (row.peer.address, row.peer.about, row.failures) = (address, about, 0);
+            let moved = row.address() != address || row.about != about;
+            row.heard(address, about, unix_ms);
+            row.failures = 0;
+            self.changed |= moved;
             return;
         }
-        let mut peer = match self.forget(&id) {
-            Some(row) => row.peer,
-            None => KnownPeer {
+        let mut row = self.forget(&id).unwrap_or_else(|| {
+            let (first_heard, last_heard) = (0, 0);
+            let peer = KnownPeer {
                 id,
                 address,
                 about,
-                first_heard: 0,
-                last_heard: 0,
-            },
-        };
-        peer.heard(unix_ms);
-        (peer.address, peer.about) = (address, about);
-        if self
-            .buckets
-            .get(&bucket)
-            .is_some_and(|rows| rows.len() >= BOOK_BUCKET_ROWS)
-        {
-            // Who failed most goes, then who was silent longest: whoever answers now is of more use.
-            let rows = self.buckets[&bucket].iter().map(|id| &self.rows[id]);
-            let key = |row: &&Row| (u8::MAX - row.failures, row.peer.last_heard, row.peer.id);
-            let worst = rows.min_by_key(key).map(|row| row.peer.id);
+                first_heard,
+                last_heard,
+            };
+            Row::new(&peer, bucket)
+        });
+        (row.bucket, row.failures, row.not_before) = (bucket, 0, 0);
+        row.heard(address, about, unix_ms);
+        // Who failed most goes, then who was silent longest: whoever answers now is of more use.
+        let key = |row: &&Row| (u8::MAX - row.failures, row.last_heard, row.id);
+        if self.of_bucket(bucket).count() >= BOOK_BUCKET_ROWS {
+            let worst = self.of_bucket(bucket).min_by_key(key).map(|row| row.id);
+            worst.map(|worst| self.forget(&worst));
+        } else if self.rows.len() >= self.room {
+            let worst = self.rows.iter().min_by_key(key).map(|row| row.id);
             worst.map(|worst| self.forget(&worst));
         }
-        self.place(Row {
-            peer,
-            bucket,
-            failures: 0,
-            not_before: 0,
-        });
+        self.place(row);
     }
 
     /// Notes that a dial failed.
     pub(crate) fn failed(&mut self, id: &PeerId, unix_ms: u64) {
-        if let Some(row) = self.rows.get_mut(id) {
+        if let Some(row) = self.row_mut(id) {
             row.failures = row.failures.saturating_add(1);
             row.not_before = unix_ms + (REDIAL_WAIT_MS << (row.failures - 1).min(6));
         }
@@ -232,25 +297,28 @@ impl AddressBook {
         wanted: impl Fn(&KnownPeer) -> bool,
         chance: [u64; 3],
     ) -> Option<KnownPeer> {
-        let mut tables: [BTreeMap<Bucket, Vec<&KnownPeer>>; 2] = Default::default();
-        for row in self.rows.values() {
+        let ready = |row: &&Row| {
             let wait = row.not_before.saturating_sub(unix_ms);
             // A wait longer than any we set is the clock's doing: it was put back.
-            let ready = wait == 0 || wait > REDIAL_WAIT_MS << 6;
-            if ready && wanted(&row.peer) {
-                let table = usize::from(matches!(row.bucket, Bucket::Tried(_)));
-                tables[table].entry(row.bucket).or_default().push(&row.peer);
-            }
-        }
-        let coin = (chance[0] & 1) as usize;
-        let table = if tables[coin].is_empty() {
-            1 - coin
-        } else {
-            coin
+            wait == 0 || wait > REDIAL_WAIT_MS << 6
         };
-        let bucket = pick(tables[table].len(), chance[1])?;
-        let rows = tables[table].values().nth(bucket)?;
-        Some(rows[pick(rows.len(), chance[2])?].clone())
+        let mut rows: Vec<(Bucket, KnownPeer)> = self
+            .rows
+            .iter()
+            .filter(ready)
+            .map(|row| (row.bucket, row.peer()))
+            .filter(|(_, peer)| wanted(peer))
+            .collect();
+        rows.sort_by_key(|(bucket, _)| *bucket); // Stable: a bucket's rows stay in order of id.
+        let tried = rows.partition_point(|(bucket, _)| matches!(bucket, Bucket::New(_)));
+        let (new, tried) = rows.split_at(tried);
+        let table = match (chance[0] & 1 == 0, new.is_empty(), tried.is_empty()) {
+            (true, false, _) | (false, _, true) => new,
+            _ => tried,
+        };
+        let buckets: Vec<&[(Bucket, KnownPeer)]> = table.chunk_by(|a, b| a.0 == b.0).collect();
+        let rows = buckets[pick(buckets.len(), chance[1])?];
+        Some(rows[pick(rows.len(), chance[2])?].1.clone())
     }
 
     /// Peers to tell `to` of: heard ourselves, reachable from there, in random order.
@@ -261,16 +329,17 @@ impl AddressBook {
         random: &mut impl CryptoRng,
     ) -> Vec<KnownPeer> {
         let scope = Scope::of(to.ip());
-        let tellable = |peer: &&KnownPeer| {
-            peer.last_heard > 0 && peer.address != to && Scope::of(peer.address.ip()) >= scope
+        let tellable = |row: &&Row| {
+            let address = row.address();
+            row.last_heard > 0 && address != to && Scope::of(address.ip()) >= scope
         };
-        let mut rows: Vec<&KnownPeer> = self.entries().filter(tellable).collect();
+        let mut rows: Vec<&Row> = self.rows.iter().filter(tellable).collect();
         let count = count.min(rows.len());
         for place in 0..count {
             let left = rows.len() - place;
             rows.swap(place, place + pick(left, random.next_u64()).unwrap_or(0));
         }
-        rows[..count].iter().map(|peer| (*peer).clone()).collect()
+        rows[..count].iter().map(|row| row.peer()).collect()
     }
 
     /// Whom to come back to first after a restart.
@@ -294,9 +363,10 @@ impl AddressBook {
 
     /// Takes over what a saved book knows and this one does not.
     pub(crate) fn absorb(&mut self, saved: AddressBook) {
+        let room = self.room;
         let present = std::mem::replace(self, saved);
-        for row in present.rows.into_values() {
-            let peer = &row.peer;
+        self.room = room;
+        for peer in present.entries() {
             if peer.last_heard > 0 {
                 self.heard(peer.id, peer.address, peer.about, peer.last_heard);
             } else {
@@ -315,7 +385,7 @@ impl AddressBook {
     }
 
     pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
+        self.rows.iter()
     }
 
     /// Puts back a row that was saved, if its bucket has room. A tried one's bucket is computed, not believed.
@@ -323,10 +393,10 @@ impl AddressBook {
         self.key = Some(key);
         row.bucket = match row.bucket {
             Bucket::New(bucket) => Bucket::New(bucket % BOOK_NEW_BUCKETS as u8),
-            Bucket::Tried(_) => self.tried_bucket(&row.peer.id, row.peer.address),
+            Bucket::Tried(_) => self.tried_bucket(&row.id, row.address()),
         };
-        let held = self.buckets.get(&row.bucket).map_or(0, Vec::len);
-        if held < BOOK_BUCKET_ROWS && !self.rows.contains_key(&row.peer.id) {
+        let held = self.of_bucket(row.bucket).count();
+        if held < BOOK_BUCKET_ROWS && self.find(&row.id).is_err() {
             self.place(row);
         }
         self.changed = false;
@@ -334,30 +404,15 @@ impl AddressBook {
 
     fn place(&mut self, row: Row) {
         self.changed = true;
-        let id = row.peer.id;
-        self.buckets.entry(row.bucket).or_default().push(id);
-        self.rows.insert(id, row);
+        match self.find(&row.id) {
+            Ok(place) => self.rows[place] = row,
+            Err(place) => self.rows.insert(place, row),
+        }
     }
 
     fn forget(&mut self, id: &PeerId) -> Option<Row> {
-        let row = self.rows.remove(id)?;
-        if let Some(bucket) = self.buckets.get_mut(&row.bucket) {
-            bucket.retain(|other| other != id);
-            if bucket.is_empty() {
-                self.buckets.remove(&row.bucket);
-            }
-        }
-        Some(row)
-    }
-}
-
-impl KnownPeer {
-    fn heard(&mut self, unix_ms: u64) {
-        let gap = unix_ms.saturating_sub(self.last_heard);
-        if self.last_heard == 0 || gap > BOOK_GAP_MS_MAX {
-            self.first_heard = unix_ms;
-        }
-        self.last_heard = unix_ms.max(self.last_heard);
+        let place = self.find(id).ok()?;
+        Some(self.rows.remove(place))
     }
 }
 

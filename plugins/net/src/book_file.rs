@@ -3,7 +3,7 @@
 
 use crate::address::{ADDRESS_BYTES, decode_address, encode_address};
 use crate::book::{AddressBook, Bucket, KnownPeer, Row};
-use crate::limits::{BOOK_ANCHORS, BOOK_BUCKET_ROWS, BOOK_NEW_BUCKETS, BOOK_TRIED_BUCKETS};
+use crate::limits::{BOOK_ANCHORS, BOOK_ROWS_MAX};
 use crate::{About, PeerId};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,8 +14,7 @@ pub(crate) const MAGIC: &[u8; 8] = b"dunbook1";
 const HEAD_BYTES: usize = 8 + 32 + BOOK_ANCHORS * 32;
 const CHECK_BYTES: usize = 4;
 pub(crate) const ROW_BYTES: usize = 32 + ADDRESS_BYTES + 1 + 8 + 8 + 2 + 1;
-const ROWS_MAX: usize = BOOK_BUCKET_ROWS * (BOOK_NEW_BUCKETS + BOOK_TRIED_BUCKETS);
-const FILE_BYTES_MAX: usize = HEAD_BYTES + CHECK_BYTES + ROWS_MAX * (ROW_BYTES + CHECK_BYTES);
+const FILE_BYTES_MAX: usize = HEAD_BYTES + CHECK_BYTES + BOOK_ROWS_MAX * (ROW_BYTES + CHECK_BYTES);
 
 pub(crate) fn put_checked(out: &mut Vec<u8>, key: &[u8; 32], part: &[u8]) {
     out.extend_from_slice(part);
@@ -42,12 +41,13 @@ pub(crate) fn encode(book: &AddressBook) -> Vec<u8> {
     }
     put_checked(&mut out, &key, &head);
     for row in book.rows() {
+        let peer = row.peer();
         let mut bytes = Vec::with_capacity(ROW_BYTES);
-        bytes.extend_from_slice(row.peer.id.as_bytes());
-        bytes.extend_from_slice(&encode_address(row.peer.address));
-        bytes.push(row.peer.about.byte());
-        bytes.extend_from_slice(&row.peer.first_heard.to_le_bytes());
-        bytes.extend_from_slice(&row.peer.last_heard.to_le_bytes());
+        bytes.extend_from_slice(peer.id.as_bytes());
+        bytes.extend_from_slice(&encode_address(peer.address));
+        bytes.push(peer.about.byte());
+        bytes.extend_from_slice(&peer.first_heard.to_le_bytes());
+        bytes.extend_from_slice(&peer.last_heard.to_le_bytes());
         bytes.extend_from_slice(&match row.bucket {
             Bucket::New(bucket) => [0, bucket],
             Bucket::Tried(bucket) => [1, bucket],
@@ -71,7 +71,7 @@ pub(crate) fn decode(mut bytes: &[u8]) -> AddressBook {
     if &head[..8] != MAGIC {
         return book;
     }
-    for _ in 0..ROWS_MAX {
+    for _ in 0..BOOK_ROWS_MAX {
         if bytes.len() < ROW_BYTES + CHECK_BYTES {
             break; // The end, or the tear.
         }
@@ -97,22 +97,21 @@ fn decode_row(bytes: &[u8; ROW_BYTES]) -> Option<Row> {
     let &[table, bucket, failures] = rest else {
         return None;
     };
-    Some(Row {
-        peer: KnownPeer {
-            id: PeerId::from_bytes(*id).ok()?,
-            address: decode_address(address)?,
-            about: About::from_byte(*about)?,
-            first_heard: u64::from_le_bytes(*first),
-            last_heard: u64::from_le_bytes(*last),
-        },
-        bucket: match table {
-            0 => Bucket::New(bucket),
-            1 => Bucket::Tried(bucket),
-            _ => return None,
-        },
-        failures,
-        not_before: 0,
-    })
+    let peer = KnownPeer {
+        id: PeerId::from_bytes(*id).ok()?,
+        address: decode_address(address)?,
+        about: About::from_byte(*about)?,
+        first_heard: u64::from_le_bytes(*first),
+        last_heard: u64::from_le_bytes(*last),
+    };
+    let bucket = match table {
+        0 => Bucket::New(bucket),
+        1 => Bucket::Tried(bucket),
+        _ => return None,
+    };
+    let mut row = Row::new(&peer, bucket);
+    row.failures = failures;
+    Some(row)
 }
 
 /// Puts the bytes in the file's place, whole: a crash leaves the old file or the new one. Only its owner can read whom we know.

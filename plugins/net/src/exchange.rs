@@ -11,6 +11,7 @@ use crate::limits::{
     FILL_WAIT, FILL_WAIT_MAX, LINKS_WIDE_PREFIX_MAX, PEERS_ANSWER_WAIT, PEERS_ASK_WAIT,
     PEERS_ASK_WAIT_FEW, PEERS_ROW_BYTES, PEERS_ROWS_MAX,
 };
+use crate::link_state::Link;
 use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, Primitives, book_file};
 use bevy_ecs::prelude::*;
 use bytes::BufMut;
@@ -144,13 +145,14 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
     let own = parts.links.iter().filter(|(_, link)| link.own_choice);
     let mut own: Vec<SocketAddr> = own.map(|(_, link)| link.address).collect();
     let target = parts.settings.outbound;
+    let linked = linked(parts);
     if first {
         for id in parts.book.anchors().to_vec() {
             let peer = parts
                 .book
                 .get(&id)
-                .filter(|peer| wanted(parts, peer, bound, &own));
-            if let Some(peer) = peer.cloned() {
+                .filter(|peer| wanted(peer, bound, &own, &linked));
+            if let Some(peer) = peer {
                 own.push(peer.address);
                 dial(parts, Some(id), peer.address, desk);
             }
@@ -162,7 +164,7 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
     while own.len() < target {
         let unix_ms = desk.now.unix_ms_of(parts.clock);
         let chance = [(); 3].map(|()| parts.random.0.next_u64());
-        let wanted = |peer: &KnownPeer| wanted(parts, peer, bound, &own);
+        let wanted = |peer: &KnownPeer| wanted(peer, bound, &own, &linked);
         let Some(peer) = parts.book.draw(unix_ms, wanted, chance) else {
             break;
         };
@@ -200,24 +202,32 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
     desk.timers.set::<Fill>(parts.node, at);
 }
 
-/// Whom a node has no link with, in a place where it has not two already.
+/// Whom no link is wanted with: the node itself, who has one, and who is being dialled. Sorted.
+fn linked(parts: &PartsItem) -> Vec<PeerId> {
+    let known = |link: &Link| link.hidden.is_none() && !link.anonymous && link.over.is_none();
+    let links = parts.links.iter().filter(|(_, link)| known(link));
+    let mut ids: Vec<PeerId> = links.filter_map(|(_, link)| link.id).collect();
+    ids.push(parts.identity.id());
+    ids.sort_unstable();
+    ids
+}
+
+/// Whom a node has no link with, in a place where it has not two already. Asked of each row of the book, so the cheap comes first.
 fn wanted(
-    parts: &PartsItem,
     peer: &KnownPeer,
     bound: Option<SocketAddr>,
     own: &[SocketAddr],
+    linked: &[PeerId],
 ) -> bool {
-    let place = Prefix::wide(peer.address);
-    let crowd = own
-        .iter()
-        .filter(|address| Prefix::wide(**address) == place)
-        .count();
-    crowd < LINKS_WIDE_PREFIX_MAX
-        && !own.contains(&peer.address)
-        && peer.id != parts.identity.id()
+    let crowded = || {
+        let place = Prefix::wide(peer.address);
+        let there = |address: &&SocketAddr| Prefix::wide(**address) == place;
+        own.iter().filter(there).count() >= LINKS_WIDE_PREFIX_MAX
+    };
+    linked.binary_search(&peer.id).is_err()
         && Some(peer.address) != bound
-        && parts.links.by_id(&peer.id).is_none()
-        && parts.links.dial_to(&peer.id).is_none()
+        && !own.contains(&peer.address)
+        && !crowded()
 }
 
 /// The addresses to begin with; not more often than every half minute, for one may close on us each time.

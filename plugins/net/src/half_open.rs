@@ -6,7 +6,6 @@ use crate::handshake::Pending;
 use crate::limits::{HALF_OPEN_AGE_MAX, HALF_OPEN_MAX, HALF_OPEN_PREFIX_MAX};
 use bytes::Bytes;
 use dunlin_engine::Time;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// One handshake that was answered.
@@ -23,8 +22,8 @@ pub(crate) struct HalfOpen {
 /// own, one with many still leaves a round trip's time to each.
 #[derive(Default)]
 pub(crate) struct HalfOpens {
-    rows: BTreeMap<u32, (u64, HalfOpen)>, // With the order of arrival.
-    arrived: u64,
+    /// With the index, in order of arrival.
+    rows: Vec<(u32, Box<HalfOpen>)>,
 }
 
 impl HalfOpens {
@@ -34,48 +33,46 @@ impl HalfOpens {
     pub(crate) fn insert(&mut self, index: u32, row: HalfOpen) -> Vec<u32> {
         let now = row.since;
         let prefix = Prefix::of(row.from);
-        let mut gone: Vec<u32> = self.indices(|old| now - old.since >= HALF_OPEN_AGE_MAX);
-        gone.iter().for_each(|index| _ = self.rows.remove(index));
-        let of_prefix = self.indices(|old| Prefix::of(old.from) == prefix);
-        if of_prefix.len() >= HALF_OPEN_PREFIX_MAX {
-            gone.extend(self.remove_oldest(&of_prefix));
-        } else if self.rows.len() >= HALF_OPEN_MAX {
-            gone.extend(self.remove_oldest(&self.indices(|_| true)));
+        let stale = |(_, old): &mut (u32, Box<HalfOpen>)| now - old.since >= HALF_OPEN_AGE_MAX;
+        let mut gone: Vec<u32> = self.rows.extract_if(.., stale).map(|row| row.0).collect();
+        let is_near = |(_, old): &&(u32, Box<HalfOpen>)| Prefix::of(old.from) == prefix;
+        let near = self.rows.iter().filter(is_near).count();
+        let oldest = match near >= HALF_OPEN_PREFIX_MAX {
+            true => self.rows.iter().find(is_near),
+            false => self
+                .rows
+                .first()
+                .filter(|_| self.rows.len() >= HALF_OPEN_MAX),
+        };
+        if let Some(oldest) = oldest.map(|row| row.0) {
+            self.remove(oldest);
+            gone.push(oldest);
         }
-        self.arrived += 1;
-        self.rows.insert(index, (self.arrived, row));
+        self.rows.push((index, Box::new(row)));
         gone
-    }
-
-    fn indices(&self, wanted: impl Fn(&HalfOpen) -> bool) -> Vec<u32> {
-        let rows = self.rows.iter().filter(|(_, (_, row))| wanted(row));
-        rows.map(|(index, _)| *index).collect()
-    }
-
-    fn remove_oldest(&mut self, among: &[u32]) -> Option<u32> {
-        let oldest = among
-            .iter()
-            .min_by_key(|index| self.rows[index].0)
-            .copied()?;
-        self.rows.remove(&oldest);
-        Some(oldest)
     }
 
     /// The answer that this initiation was given, if it is still open.
     pub(crate) fn answered(&self, from: SocketAddr, asked: (u32, u64)) -> Option<Bytes> {
-        let same = |(_, row): &&(u64, HalfOpen)| row.asked == asked && row.from == from;
+        let same = |(_, row): &&(u32, Box<HalfOpen>)| row.asked == asked && row.from == from;
         self.rows
-            .values()
+            .iter()
             .find(same)
             .map(|(_, row)| row.reply.clone())
     }
 
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut HalfOpen> {
-        self.rows.get_mut(&index).map(|(_, row)| row)
+        let row = self.rows.iter_mut().find(|row| row.0 == index)?;
+        Some(&mut row.1)
     }
 
     pub(crate) fn remove(&mut self, index: u32) -> Option<HalfOpen> {
-        self.rows.remove(&index).map(|(_, row)| row)
+        let place = self.rows.iter().position(|row| row.0 == index)?;
+        let (_, row) = self.rows.remove(place);
+        if self.rows.is_empty() {
+            self.rows = Vec::new(); // Most nodes have none most of the time.
+        }
+        Some(*row)
     }
 
     #[cfg(test)]

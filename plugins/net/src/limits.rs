@@ -135,6 +135,8 @@ pub(crate) const BOOK_BUCKET_ROWS: usize = 16;
 pub(crate) const BOOK_TRIED_BUCKETS: usize = 32;
 /// Buckets that one prefix (/16) can reach.
 pub(crate) const BOOK_TRIED_BUCKETS_A_PREFIX: usize = 4;
+/// Rows of the book in all.
+pub(crate) const BOOK_ROWS_MAX: usize = (BOOK_NEW_BUCKETS + BOOK_TRIED_BUCKETS) * BOOK_BUCKET_ROWS;
 /// Failed dials after which a row heard of makes room.
 pub(crate) const BOOK_FAILURES_MAX: u8 = 3;
 /// Links noted to come back to first after a restart, so that an attacker cannot choose our neighbours by ending us.

@@ -10,7 +10,7 @@ use crate::retry::Retry;
 use crate::roam::Roam;
 use crate::session::Session;
 use crate::{About, DownReason, PeerId};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dunlin_engine::Time;
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     /// Our key on this link, if we hide.
     pub hidden: Option<Box<Zeroizing<[u8; 32]>>>,
     pub outbound: bool,
+    /// It is the one that its peer is known by.
+    pub main: bool,
     /// The node made it by itself, from its address book.
     pub own_choice: bool,
     pub dial: Option<Box<Initiation>>,
@@ -63,10 +65,6 @@ pub(crate) struct Link {
     pub peers_answered: Option<Time>,
     /// Decided; told in the next `Maintain`.
     pub over: Option<DownReason>,
-    /// Frames of this turn.
-    pub out: BytesMut,
-    /// Whether one of them wants an answer.
-    pub out_asks: bool,
     /// When this link's timer fires.
     pub armed: Option<Time>,
     /// When it was dialled, or proved itself.
@@ -84,6 +82,7 @@ impl Link {
             anonymous: false,
             hidden: None,
             outbound,
+            main: false,
             own_choice: false,
             dial: None,
             current: None,
@@ -99,8 +98,6 @@ impl Link {
             peers_asked: None,
             peers_answered: None,
             over: None,
-            out: BytesMut::new(),
-            out_asks: false,
             armed: None,
             begun: now,
             current_heard: now,

@@ -9,7 +9,6 @@ use crate::{PeerId, Prefix};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use rand_core::CryptoRng;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -30,9 +29,10 @@ pub(crate) struct Held(pub Entity);
 /// of datagrams, and a system's new entities exist only after it. Bounded by `limits.rs` in each part.
 #[derive(Component, Default)]
 pub(crate) struct Links {
-    rows: BTreeMap<Entity, Box<Link>>,
-    places: BTreeMap<u32, Place>,
-    by_id: BTreeMap<PeerId, Entity>,
+    /// By entity. Vectors and not trees: they are short, and a simulation keeps millions.
+    rows: Vec<(Entity, Box<Link>)>,
+    /// By index.
+    places: Vec<(u32, Place)>,
     pub half_open: HalfOpens,
     pub admission: Admission,
     cookies: Option<Cookies>,
@@ -45,12 +45,17 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    fn find(&self, entity: Entity) -> Result<usize, usize> {
+        self.rows
+            .binary_search_by_key(&entity, |(entity, _)| *entity)
+    }
+
     pub(crate) fn get(&self, entity: Entity) -> Option<&Link> {
-        self.rows.get(&entity).map(|link| &**link)
+        self.find(entity).ok().map(|row| &*self.rows[row].1)
     }
 
     pub(crate) fn get_mut(&mut self, entity: Entity) -> Option<&mut Link> {
-        self.rows.get_mut(&entity).map(|link| &mut **link)
+        self.find(entity).ok().map(|row| &mut *self.rows[row].1)
     }
 
     /// All links in order of their entities: dialled, up or over.
@@ -59,61 +64,75 @@ impl Links {
     }
 
     pub(crate) fn insert(&mut self, entity: Entity, link: Link) {
-        self.rows.insert(entity, Box::new(link));
+        match self.find(entity) {
+            Ok(row) => self.rows[row].1 = Box::new(link),
+            Err(row) => self.rows.insert(row, (entity, Box::new(link))),
+        }
         self.reindex(entity);
     }
 
     pub(crate) fn remove(&mut self, entity: Entity) -> Option<Box<Link>> {
-        let link = self.rows.remove(&entity)?;
+        let row = self.find(entity).ok()?;
+        let (_, link) = self.rows.remove(row);
         self.reindex(entity);
-        if let Some(id) = link.id
-            && self.by_id.get(&id) == Some(&entity)
-        {
-            self.by_id.remove(&id);
-        }
         Some(link)
     }
 
     /// Call when a link's sessions or handshake changed: what it no longer has is forgotten.
     pub(crate) fn reindex(&mut self, entity: Entity) {
-        self.places.retain(|_, place| *place != Place::Link(entity));
-        if let Some(link) = self.rows.get(&entity) {
-            self.places
-                .extend(link.indices().map(|index| (index, Place::Link(entity))));
+        self.places
+            .retain(|(_, place)| *place != Place::Link(entity));
+        if let Ok(row) = self.find(entity) {
+            for index in self.rows[row].1.indices() {
+                put(&mut self.places, index, Place::Link(entity));
+            }
         }
     }
 
     pub(crate) fn place(&self, index: u32) -> Option<Place> {
-        self.places.get(&index).copied()
+        let place = self
+            .places
+            .binary_search_by_key(&index, |(index, _)| *index);
+        place.ok().map(|place| self.places[place].1)
     }
 
     /// An index that is nobody's yet.
     pub(crate) fn new_index(&self, random: &mut impl CryptoRng) -> u32 {
         loop {
             let index = random.next_u32();
-            if !self.places.contains_key(&index) {
+            if self.place(index).is_none() {
                 return index;
             }
         }
     }
 
     pub(crate) fn hold(&mut self, index: u32) {
-        self.places.insert(index, Place::HalfOpen);
+        put(&mut self.places, index, Place::HalfOpen);
     }
 
     pub(crate) fn release(&mut self, index: u32) {
-        self.places.remove(&index);
+        self.places.retain(|(held, _)| *held != index);
     }
 
     /// The link to this peer that is up, other than hidden and anonymous ones.
     pub(crate) fn by_id(&self, id: &PeerId) -> Option<Entity> {
-        self.by_id.get(id).copied()
+        let is = |link: &Link| link.main && link.id == Some(*id);
+        self.iter()
+            .find(|(_, link)| is(link))
+            .map(|(entity, _)| entity)
     }
 
     /// Makes this the link to the peer; gives the one it replaces.
     #[must_use]
     pub(crate) fn make_main(&mut self, id: PeerId, entity: Entity) -> Option<Entity> {
-        self.by_id.insert(id, entity).filter(|old| *old != entity)
+        let old = self.by_id(&id).filter(|old| *old != entity);
+        if let Some(link) = old.and_then(|old| self.get_mut(old)) {
+            link.main = false;
+        }
+        if let Some(link) = self.get_mut(entity) {
+            link.main = true;
+        }
+        old
     }
 
     /// A handshake of ours with this peer that is not hidden.
@@ -137,12 +156,12 @@ impl Links {
     /// Links that are up, or of which only the first message is missing.
     pub(crate) fn up_count(&self) -> usize {
         let live = |link: &Link| link.up.is_some() || link.next.is_some();
-        self.rows.values().filter(|link| live(link)).count()
+        self.iter().filter(|(_, link)| live(link)).count()
     }
 
     // PROTOCOL 5
     pub(crate) fn has_room_to_dial(&self) -> bool {
-        let dials = self.rows.values().filter(|link| link.up.is_none()).count();
+        let dials = self.iter().filter(|(_, link)| link.up.is_none()).count();
         dials < DIALS_MAX && self.up_count() < LINKS_MAX
     }
 
@@ -150,8 +169,8 @@ impl Links {
     // PROTOCOL 5
     pub(crate) fn has_room_inbound(&self, from: SocketAddr) -> bool {
         let inbound = || {
-            self.rows
-                .values()
+            self.iter()
+                .map(|(_, link)| link)
                 .filter(|link| !link.outbound && link.up.is_some())
         };
         let prefix = Prefix::of(from);
@@ -165,10 +184,13 @@ impl Links {
     /// Entries of all tables together.
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
-        self.rows.len()
-            + self.places.len()
-            + self.by_id.len()
-            + self.half_open.len()
-            + self.admission.len()
+        self.rows.len() + self.places.len() + self.half_open.len() + self.admission.len()
+    }
+}
+
+fn put(places: &mut Vec<(u32, Place)>, index: u32, place: Place) {
+    match places.binary_search_by_key(&index, |(index, _)| *index) {
+        Ok(at) => places[at].1 = place,
+        Err(at) => places.insert(at, (index, place)),
     }
 }

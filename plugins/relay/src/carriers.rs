@@ -66,7 +66,7 @@ impl Carriers {
             .entries()
             .filter(|peer| peer.about.carries() && peer.id != me);
         // PROTOCOL 3.6
-        let candidate = |peer: &dunlin_net::KnownPeer| Candidate {
+        let candidate = |peer: dunlin_net::KnownPeer| Candidate {
             id: peer.id,
             position: peer.id.position(),
             address: peer.address,

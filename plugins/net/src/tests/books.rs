@@ -76,7 +76,7 @@ fn the_book_never_grows_past_its_bound() {
 fn twenty_minutes_are_counted_from_the_first_hearing_without_a_long_gap() {
     let mut book = book();
     let (peer, address) = (id(1), place(1));
-    let up = |book: &AddressBook| book.get(&peer).map(KnownPeer::seen_up_ms);
+    let up = |book: &AddressBook| book.get(&peer).map(|known| known.seen_up_ms());
     book.told(peer, address, ABOUT, Prefix::wide(address));
     assert_eq!(up(&book), Some(0));
     book.heard(peer, address, ABOUT, 1_000 * MINUTE_MS);
@@ -151,7 +151,7 @@ fn full_book() -> AddressBook {
 static FULL: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| encode(&full_book()));
 
 fn facts(book: &AddressBook) -> Vec<KnownPeer> {
-    book.entries().cloned().collect()
+    book.entries().collect()
 }
 
 #[test]
