@@ -231,19 +231,31 @@ fn name_ends(svg: &mut Svg, mut ends: Vec<(Look, (f64, f64), &String)>, top: f64
     }
 }
 
-/// Lines of a text that fit the picture. A word that does not is cut.
+/// Lines of a text that fit the picture, as few as will do and about equally long. A word that does not fit is cut.
 fn wrapped(text: &str, style: &Style) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let word = cut(word, style, WIDTH - 2.0 * EDGE);
-        let Some(line) = lines.last_mut() else { break };
-        let longer = format!("{line} {word}");
-        if line.is_empty() {
-            *line = word;
-        } else if style.width(&longer) <= WIDTH - 2.0 * EDGE {
-            *line = longer;
-        } else {
-            lines.push(word);
+    let room = WIDTH - 2.0 * EDGE;
+    let words: Vec<String> = text
+        .split_whitespace()
+        .map(|word| cut(word, style, room))
+        .collect();
+    let lines = filled(&words, style, room);
+    (1..40)
+        .map(|step| filled(&words, style, room * (1.0 - f64::from(step) / 40.0)))
+        .take_while(|narrower| narrower.len() == lines.len())
+        .last()
+        .unwrap_or(lines)
+}
+
+/// Lines that fit so many pixels, if their words do.
+fn filled(words: &[String], style: &Style, room: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if style.width(&format!("{line} {word}")) <= room => {
+                *line += " ";
+                *line += word;
+            }
+            _ => lines.push(word.clone()),
         }
     }
     lines

@@ -24,7 +24,7 @@ impl Style {
     }
 }
 
-pub(super) const TITLE: Style = Style::new("title", 18.0, 0.62);
+pub(super) const TITLE: Style = Style::new("title", 18.0, 0.6);
 pub(super) const NOTE: Style = Style::new("note", 13.0, 0.56);
 pub(super) const LABEL: Style = Style::new("label", 12.5, 0.68);
 pub(super) const TICK: Style = Style::new("tick", 12.0, 0.65);

@@ -101,6 +101,25 @@ fn a_scenarios_name_can_neither_leave_the_folder_nor_the_text() {
 }
 
 #[test]
+fn a_long_title_is_broken_into_lines_of_about_one_length() {
+    let mut report = day();
+    report.waits_ms = vec![u64::MAX; 3];
+    let (_, svg) = &plots(&report)[1];
+    let lines: Vec<&str> = svg
+        .split("<text ")
+        .filter(|element| element.starts_with("class=\"title\""))
+        .map(|element| text_box(element).0)
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "Half of the messages arrived within 213,503,982,334",
+            "days 14 h, 95 % within 213,503,982,334 days 14 h"
+        ]
+    );
+}
+
+#[test]
 fn axes_go_in_round_steps_up_to_what_they_show() {
     let labels =
         |axis: Axis| -> Vec<String> { axis.ticks.into_iter().map(|tick| tick.1).collect() };
