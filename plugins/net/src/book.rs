@@ -214,13 +214,17 @@ impl AddressBook {
         if known.is_some_and(|row| row.failures < BOOK_FAILURES_MAX) {
             return true;
         }
-        if !is_reachable(&address) || !about.takes_links() {
+        let room = known.is_some() || self.rows.len() < self.room;
+        let useless = |row: &&Row| row.failures >= BOOK_FAILURES_MAX;
+        if !is_reachable(&address)
+            || !about.takes_links()
+            || !(room || self.rows.iter().any(|row| useless(&row)))
+        {
             return false;
         }
         let bucket = self.new_bucket(address, &source);
         let full = self.of_bucket(bucket).count() >= BOOK_BUCKET_ROWS;
-        if full || (known.is_none() && self.rows.len() >= self.room) {
-            let useless = |row: &&Row| row.failures >= BOOK_FAILURES_MAX;
+        if full || !room {
             let useless = match full {
                 true => self.of_bucket(bucket).find(useless),
                 false => self.rows.iter().find(useless),
@@ -247,16 +251,19 @@ impl AddressBook {
         if !is_reachable(&address) || !about.takes_links() {
             return;
         }
-        let bucket = self.tried_bucket(&id, address);
+        let packed = encode_address(address);
+        // Where it lies is all that decides on a bucket.
         if let Some(row) = self.row_mut(&id)
-            && row.bucket == bucket
+            && matches!(row.bucket, Bucket::Tried(_))
+            && row.address == packed
         {
-            let moved = row.address() != address || row.about != about;
+            let changed = row.about != about;
             row.heard(address, about, unix_ms);
             row.failures = 0;
-            self.changed |= moved;
+            self.changed |= changed;
             return;
         }
+        let bucket = self.tried_bucket(&id, address);
         let mut row = self.forget(&id).unwrap_or_else(|| {
             let (first_heard, last_heard) = (0, 0);
             let peer = KnownPeer {

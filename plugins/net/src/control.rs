@@ -155,7 +155,7 @@ fn on_about(
         .get_mut(opened.link)
         .ok_or(DropReason::NoSession)?;
     if link.about != flags {
-        link.about = flags;
+        (link.about, link.noted) = (flags, None);
         desk.note_change(parts.node, opened.link);
     }
     let session = link.session_mut(opened.slot);

@@ -1,5 +1,6 @@
 //! What the systems of links share: a node's parts, and where results go.
 
+use crate::limits::HEARD_WAIT;
 use crate::link_state::Link;
 use crate::link_table::{Held, Links};
 use crate::{
@@ -139,15 +140,19 @@ impl Desk<'_, '_> {
         self.keep_book(parts);
     }
 
-    /// The book knows how long a peer has been up, as of its last sign of life.
+    /// The book knows how long a peer has been up, as of its last sign of life; it is told once a minute, for it is long.
     pub(crate) fn note_heard(&mut self, parts: &mut PartsItem, entity: Entity) {
-        let unix_ms = self.now.unix_ms_of(parts.clock);
-        let Some(link) = parts.links.get(entity) else {
+        let now = self.now.time;
+        let Some(link) = parts.links.get_mut(entity) else {
             return;
         };
-        let silence = link.pulse.silence(self.now.time).as_millis() as u64;
+        if link.noted.is_some_and(|last| now - last < HEARD_WAIT) {
+            return;
+        }
+        link.noted = Some(now);
+        let silence = link.pulse.silence(now).as_millis() as u64;
         if let (Some(id), false) = (link.id, link.anonymous) {
-            let heard = unix_ms.saturating_sub(silence);
+            let heard = self.now.unix_ms_of(parts.clock).saturating_sub(silence);
             parts.book.heard(id, link.address, link.about, heard);
         }
         self.keep_book(parts);

@@ -143,6 +143,9 @@ pub(crate) const BOOK_FAILURES_MAX: u8 = 3;
 pub(crate) const BOOK_ANCHORS: usize = 2;
 /// A gap in hearing a peer after which it counts as newly seen.
 pub(crate) const BOOK_GAP_MS_MAX: u64 = 3_600_000;
+/// While a peer is heard, the book is told of it this often: seldom enough to cost nothing, often against the 20 minutes that
+/// a carrier must have been seen.
+pub(crate) const HEARD_WAIT: Duration = Duration::from_secs(60);
 /// The book is saved so long after a change.
 pub(crate) const BOOK_SAVE_WAIT: Duration = Duration::from_secs(60);
 /// How long until a row is dialled again after a failure; doubled by each further one, 64-fold at most.

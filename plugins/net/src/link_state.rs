@@ -69,6 +69,8 @@ pub(crate) struct Link {
     pub armed: Option<Time>,
     /// When it was dialled, or proved itself.
     pub begun: Time,
+    /// When the book was last told that the peer is there.
+    pub noted: Option<Time>,
     current_heard: Time,
     previous_heard: Time,
     rekey_after: Time,
@@ -100,6 +102,7 @@ impl Link {
             over: None,
             armed: None,
             begun: now,
+            noted: None,
             current_heard: now,
             previous_heard: now,
             rekey_after: Time::ZERO,

@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, Parts, PartsItem};
 use crate::frame::{self, kind};
-use crate::limits::{DATAGRAM_BYTES_MAX, FRAME_BODY_BYTES_MAX, TAG_BYTES};
+use crate::limits::{DATAGRAM_BYTES_MAX, FRAME_BODY_BYTES_MAX, PLAIN_BYTES_MAX, TAG_BYTES};
 use crate::link_table::Held;
 use crate::session::Session;
 use crate::{DropReason, FrameOut};
@@ -39,9 +39,13 @@ pub(crate) fn seal_frames(
 /// Packs what leaves on one link into as few datagrams as it fits.
 fn seal_link(parts: &mut PartsItem, peer: Entity, frames: &[FrameOut], desk: &mut Desk) {
     let full = DATAGRAM_BYTES_MAX - TAG_BYTES;
-    let mut datagram = Session::blank();
+    let room = |frames: &[FrameOut]| {
+        let bytes = frames.iter().map(|frame| frame::size(&frame.body)).sum();
+        Session::blank_for(PLAIN_BYTES_MAX.min(bytes))
+    };
+    let mut datagram = room(frames);
     let (empty, mut asks) = (datagram.len(), false);
-    for frame in frames {
+    for (place, frame) in frames.iter().enumerate() {
         tracing::trace!(
             ?peer,
             kind = frame.kind,
@@ -54,7 +58,7 @@ fn seal_link(parts: &mut PartsItem, peer: Entity, frames: &[FrameOut], desk: &mu
             continue;
         }
         if datagram.len() + frame::size(&frame.body) > full {
-            let whole = std::mem::replace(&mut datagram, Session::blank());
+            let whole = std::mem::replace(&mut datagram, room(&frames[place..]));
             flush(parts, peer, whole, std::mem::take(&mut asks), desk);
         }
         frame::put(&mut datagram, frame.kind, &frame.body);

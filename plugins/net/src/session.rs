@@ -60,7 +60,12 @@ impl Session {
 
     /// An empty datagram to pack frames into.
     pub(crate) fn blank() -> BytesMut {
-        let mut datagram = BytesMut::with_capacity(DATAGRAM_BYTES_MAX);
+        Session::blank_for(DATAGRAM_BYTES_MAX - HEADER_BYTES - TAG_BYTES)
+    }
+
+    /// An empty datagram for so many bytes of frames. One that is filled to the last byte becomes `Bytes` as it is.
+    pub(crate) fn blank_for(frames: usize) -> BytesMut {
+        let mut datagram = BytesMut::with_capacity(HEADER_BYTES + frames + TAG_BYTES);
         datagram.put_bytes(0, HEADER_BYTES);
         datagram
     }
