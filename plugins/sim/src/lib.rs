@@ -4,18 +4,25 @@
 mod loss;
 mod nat;
 mod nat_kind;
+mod nodes;
 mod path;
+mod places;
 mod plot;
+mod plugin;
 mod report;
 mod scenario;
 mod sessions;
+mod stand_in;
+mod trace;
 pub mod units;
+mod wheel;
+mod wire;
 
-pub use plot::{MADE_BY, plots};
-pub use report::{Check, Report, Sample};
 pub use loss::{Loss, Losses};
 pub use nat_kind::{Allocation, Depends, NatKind};
 pub use path::{Path, PathError};
+pub use plot::{MADE_BY, plots};
+pub use report::{Check, Report, Sample};
 pub use scenario::{
     Attackers, Crypto, Fault, KeepAlive, Must, Partition, Population, Scenario, ScenarioError,
     Traffic,

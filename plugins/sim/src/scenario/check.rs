@@ -3,14 +3,11 @@
 use super::keys::{Place, nearest};
 use super::values::time;
 use super::{Must, Partition, Population, Scenario, Traffic};
+use crate::places::{PREFIX_HOSTS_MAX, PREFIXES_MAX};
 use dunlin_net::limits::LINKS_OUTBOUND;
 use dunlin_relay::limits::{EXPIRY_HOURS_MAX, TEXT_BYTES_MAX};
 use std::time::Duration;
 
-/// The /16s from 20.0.0.0 up to 99.255.255.255, all of it public unicast.
-pub(crate) const PREFIXES_MAX: u32 = 80 * 256;
-/// Hosts of one prefix.
-pub(crate) const PREFIX_HOSTS_MAX: u32 = 65_000;
 /// Hosts that a network behind NATs has: 10.0.0.0/8.
 const INSIDE_MAX: u64 = (1 << 24) - 2;
 

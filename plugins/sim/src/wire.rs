@@ -1,0 +1,199 @@
+//! Datagrams leave nodes, travel, and arrive: what `UdpPlugin` and the Internet do otherwise.
+
+use crate::loss::{Loss, Losses};
+use crate::path::{Fate, Uplink, Way};
+use crate::places::{Place, Places};
+use crate::stand_in::digest;
+use crate::trace::Trace;
+use crate::wheel::Wheel;
+use bytes::Bytes;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{Due, Now, Time, Timers};
+use dunlin_net::{Bound, DatagramIn, DatagramOut};
+use rand_chacha::ChaCha8Rng;
+
+/// Timer of the network: something arrives.
+pub(crate) struct Arrive;
+
+/// On a [`Node`](dunlin_engine::Node): its place on the virtual network. Its address inside is its [`Bound`].
+#[derive(Component)]
+pub(crate) struct Host {
+    /// Who it is in traces; the same after a restart.
+    pub number: u32,
+    /// Behind which NAT.
+    pub nat: Option<u32>,
+    /// 0 to 99: on which side of a partition it falls.
+    pub share: u8,
+    pub uplink: Uplink,
+}
+
+/// A datagram between two nodes.
+struct Flying {
+    from: Place,
+    to: Place,
+    share: u8,
+    bytes: Bytes,
+}
+
+/// The virtual network.
+#[derive(Resource)]
+pub(crate) struct Network {
+    pub way: Way,
+    pub places: Places,
+    pub random: ChaCha8Rng,
+    pub losses: Losses,
+    pub trace: Trace,
+    /// Nothing passes between nodes whose share is below this and the others.
+    pub partition: Option<u8>,
+    pub datagrams: u64,
+    pub bytes: u64,
+    pub delivered: u64,
+    under_way: Wheel<Flying>,
+    /// Bears the timer.
+    clock: Entity,
+    armed: Option<Time>,
+}
+
+impl Network {
+    pub(crate) fn new(way: Way, random: ChaCha8Rng, clock: Entity) -> Network {
+        Network {
+            way,
+            places: Places::default(),
+            random,
+            losses: Losses::default(),
+            trace: Trace::default(),
+            partition: None,
+            datagrams: 0,
+            bytes: 0,
+            delivered: 0,
+            under_way: Wheel::default(),
+            clock,
+            armed: None,
+        }
+    }
+
+    /// Datagrams on their way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    fn arm(&mut self, timers: &mut Timers) {
+        let first = self.under_way.first();
+        if first != self.armed {
+            self.armed = first;
+            match first {
+                Some(at) => timers.set::<Arrive>(self.clock, at),
+                None => timers.cancel::<Arrive>(self.clock),
+            }
+        }
+    }
+}
+
+/// Takes what leaves in this turn. In `Transmit`, set `NetSystems::Send`.
+pub(crate) fn carry(
+    mut leaving: MessageReader<DatagramOut>,
+    mut hosts: Query<(&Bound, &mut Host)>,
+    mut network: ResMut<Network>,
+    now: Res<Now>,
+    mut timers: ResMut<Timers>,
+) {
+    if leaving.is_empty() {
+        return;
+    }
+    let network = &mut *network;
+    for DatagramOut { node, to, bytes } in leaving.read() {
+        // A node that left in this turn says nothing any more.
+        let Ok((Bound(from), mut host)) = hosts.get_mut(*node) else {
+            continue;
+        };
+        network.datagrams += 1;
+        network.bytes += bytes.len() as u64;
+        let sent = send(network, *from, &mut host, *to, bytes, now.time);
+        if let Err(loss) = sent {
+            network.losses.count(loss);
+        }
+    }
+    network.arm(&mut timers);
+}
+
+fn send(
+    network: &mut Network,
+    from: std::net::SocketAddr,
+    host: &mut Host,
+    to: std::net::SocketAddr,
+    bytes: &Bytes,
+    now: Time,
+) -> Result<(), Loss> {
+    let random = &mut network.random;
+    let from = network.places.source(from, host.nat, to, now, random)?;
+    let to = Place::of(to).ok_or(Loss::NoRoute)?;
+    match network.way.fate(&mut host.uplink, bytes.len(), now, random) {
+        Fate::Lost(loss) => Err(loss),
+        Fate::Arrives { at, again } => {
+            for at in std::iter::once(at).chain(again) {
+                let (bytes, share) = (bytes.clone(), host.share);
+                network.under_way.put(
+                    at,
+                    Flying {
+                        from,
+                        to,
+                        share,
+                        bytes,
+                    },
+                );
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Hands out what arrives in this turn. In `Ingest`, set `NetSystems::Receive`.
+pub(crate) fn arrive(
+    mut due: MessageReader<Due<Arrive>>,
+    hosts: Query<&Host>,
+    mut network: ResMut<Network>,
+    now: Res<Now>,
+    mut timers: ResMut<Timers>,
+    mut incoming: MessageWriter<DatagramIn>,
+) {
+    if due.read().count() == 0 {
+        return;
+    }
+    let Network {
+        places,
+        losses,
+        trace,
+        partition,
+        delivered,
+        under_way,
+        armed,
+        ..
+    } = &mut *network;
+    *armed = None;
+    under_way.take(now.time, |flying| {
+        let Flying {
+            from,
+            to,
+            share,
+            bytes,
+        } = flying;
+        let target = places.target(from, to, now.time).and_then(|node| {
+            let host = hosts.get(node).map_err(|_| Loss::Offline)?;
+            let apart = |edge: u8| (share < edge) != (host.share < edge);
+            match *partition {
+                Some(edge) if apart(edge) => Err(Loss::Partition),
+                _ => Ok((node, host.number)),
+            }
+        });
+        match target {
+            Ok((node, number)) => {
+                *delivered += 1;
+                trace.note(now.time, number, bytes.len(), digest(0, &bytes));
+                let from = from.address();
+                incoming.write(DatagramIn { node, from, bytes });
+            }
+            Err(loss) => losses.count(loss),
+        }
+    });
+    network.arm(&mut timers);
+}
