@@ -72,6 +72,7 @@ pub use link::{
     About, Bound, CloseReason, DatagramIn, DatagramOut, Dial, DownReason, FrameIn, FrameKinds,
     FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerSilent, PeerUp,
 };
+pub use link_table::Links;
 pub use plugin::LinkPlugin;
 pub use primitives::{Curve25519, Primitives};
 pub use sets::NetSystems;

@@ -23,28 +23,33 @@ pub(crate) enum Place {
 #[derive(Component, Clone, Copy, Debug)]
 pub(crate) struct Held(pub Entity);
 
-/// A node's links, by their entities.
+/// A node's links, by their entities, on its [`Node`](dunlin_engine::Node).
 ///
 /// The states stand here and not on the entities, because a link that comes up must be able to receive within the same batch
 /// of datagrams, and a system's new entities exist only after it. Bounded by `limits.rs` in each part.
 #[derive(Component, Default)]
-pub(crate) struct Links {
+pub struct Links {
     /// By entity. Vectors and not trees: they are short, and a simulation keeps millions.
     rows: Vec<(Entity, Box<Link>)>,
     /// By index.
     places: Vec<(u32, Place)>,
-    pub half_open: HalfOpens,
-    pub admission: Admission,
+    pub(crate) half_open: HalfOpens,
+    pub(crate) admission: Admission,
     cookies: Option<Cookies>,
     /// Whether the book was read and the anchors were dialled.
-    pub begun: bool,
+    pub(crate) begun: bool,
     /// The wait before the node looks for more links again.
-    pub fill_wait: Duration,
+    pub(crate) fill_wait: Duration,
     /// When the addresses to begin with may be dialled again.
-    pub entries_after: Time,
+    pub(crate) entries_after: Time,
 }
 
 impl Links {
+    /// The entities of all links, in order: dialled, up or over. Those that are up bear a [`Peer`](crate::Peer).
+    pub fn entities(&self) -> impl Iterator<Item = Entity> {
+        self.rows.iter().map(|(entity, _)| *entity)
+    }
+
     fn find(&self, entity: Entity) -> Result<usize, usize> {
         self.rows
             .binary_search_by_key(&entity, |(entity, _)| *entity)

@@ -69,7 +69,7 @@ pub use head::{BadHead, Head, Kind};
 pub use inbox::{Inbox, Received};
 pub use life::{Untimely, day_of, expiry_ms, life_left};
 pub use mailbox::{Claim, DayKey, Mailbox, MailboxPublic, NotProved};
-pub use messages::{PacketArrived, PacketGone, PacketKept};
+pub use messages::{PacketArrived, PacketBrought, PacketGone, PacketKept};
 pub use mirror::{HeldBy, Holds, Mirror, Withheld};
 pub use outbox::{Outbox, OutboxFull};
 pub use own_message::{OwnMessage, State};

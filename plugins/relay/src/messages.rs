@@ -93,10 +93,14 @@ pub(crate) struct ErrandDone {
     pub(crate) done: crate::errands::Done,
 }
 
-/// A carrier, or none if it was our own cache, has a packet that may be for us.
+/// A carrier, or none if it was the node's own cache, has a packet that may be for the node. Not yet opened, and the same may come
+/// again. Written in `Deliver`.
 #[derive(Message, Debug, Clone)]
-pub(crate) struct PacketBrought {
-    pub(crate) node: Entity,
-    pub(crate) carrier: Option<PeerId>,
-    pub(crate) packet: Packet,
+pub struct PacketBrought {
+    /// For whom.
+    pub node: Entity,
+    /// By whom.
+    pub carrier: Option<PeerId>,
+    /// What.
+    pub packet: Packet,
 }

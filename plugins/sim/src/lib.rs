@@ -10,6 +10,7 @@ mod places;
 mod plot;
 mod plugin;
 mod report;
+mod run;
 mod scenario;
 mod sessions;
 mod stand_in;
@@ -23,6 +24,7 @@ pub use nat_kind::{Allocation, Depends, NatKind};
 pub use path::{Path, PathError};
 pub use plot::{MADE_BY, plots};
 pub use report::{Check, Report, Sample};
+pub use run::{Progress, RunError, run};
 pub use scenario::{
     Attackers, Crypto, Fault, KeepAlive, Must, Partition, Population, Scenario, ScenarioError,
     Traffic,

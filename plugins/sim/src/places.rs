@@ -131,6 +131,11 @@ impl Places {
         Place::of(source).ok_or(Loss::NoRoute)
     }
 
+    /// The host that has this very address.
+    pub(crate) fn at(&self, address: SocketAddr) -> Option<Entity> {
+        self.hosts.get(&Place::of(address)?).copied()
+    }
+
     /// Whom a datagram reaches.
     pub(crate) fn target(&self, from: Place, to: Place, now: Time) -> Result<Entity, Loss> {
         let to = match self.by_ip.get(&to.ip().to_bits()) {

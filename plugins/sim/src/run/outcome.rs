@@ -1,0 +1,137 @@
+//! What a run came to, and whether what had to hold did.
+
+use super::Run;
+use crate::report::{Check, Report};
+use crate::scenario::Must;
+use crate::units::{bytes, count, percent, time};
+use crate::wire::Network;
+use dunlin_engine::Time;
+use dunlin_relay::{Outbox, State};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+impl Run<'_> {
+    pub(super) fn report(mut self, seed: u64, begun: Instant, built: Instant, peak: u64) -> Report {
+        self.samples.take(&mut self.sim, &self.mail);
+        let (nodes, events) = (self.scenario.node_count(), self.events());
+        let (proved, drops) = (self.proved(), self.drops());
+        let virtual_seconds = (self.sim.now().time - Time::ZERO).as_secs();
+        let mut network = self.sim.app.world_mut().resource_mut::<Network>();
+        let lost = network.losses.iter();
+        let lost = lost.map(|(name, lost)| (name.to_owned(), lost)).collect();
+        let mail = &self.mail;
+        let mut report = Report {
+            scenario: self.scenario.name.clone(),
+            seed,
+            trace: network.trace.hash(),
+            nodes,
+            sent: mail.sent,
+            delivered: mail.delivered,
+            proved,
+            hops: mail.hops as f64 / (mail.delivered.max(1)) as f64,
+            waits_ms: mail.waits_ms.clone(),
+            datagrams: network.datagrams,
+            bytes: network.bytes,
+            lost,
+            drops,
+            events,
+            events_per_second: events as f64 / built.elapsed().as_secs_f64(),
+            bytes_per_node: peak / nodes.max(1),
+            seconds: begun.elapsed().as_secs_f64(),
+            virtual_seconds,
+            samples: std::mem::take(&mut self.samples.0),
+            checks: Vec::new(),
+        };
+        report.checks = checks(&self.scenario.must, &report, &self.mail.violations);
+        report
+    }
+
+    /// Messages whose sender is online and has the proof.
+    fn proved(&mut self) -> u64 {
+        let world = self.sim.app.world_mut();
+        let mut outboxes = world.query::<&Outbox>();
+        let all = outboxes.iter(world).flat_map(Outbox::messages);
+        all.filter(|(_, message)| message.state() == State::Delivered)
+            .count() as u64
+    }
+
+    fn drops(&mut self) -> Vec<(String, u64)> {
+        let world = self.sim.app.world_mut();
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for drops in world.query::<&dunlin_net::Drops>().iter(world) {
+            for (reason, dropped) in drops.iter().filter(|(_, dropped)| *dropped > 0) {
+                *sums.entry(format!("net {reason:?}")).or_default() += dropped;
+            }
+        }
+        for drops in world.query::<&dunlin_relay::Drops>().iter(world) {
+            for (reason, dropped) in relay_drops(drops) {
+                *sums.entry(format!("relay {reason:?}")).or_default() += dropped;
+            }
+        }
+        sums.into_iter().collect()
+    }
+}
+
+fn checks(must: &Must, report: &Report, violations: &[String]) -> Vec<Check> {
+    let mut checks = vec![Check {
+        claim: "nothing altered, nothing twice, nothing to others, all bounds kept".to_owned(),
+        found: match violations {
+            [] => "on every turn".to_owned(),
+            some => some.join("; "),
+        },
+        held: violations.is_empty(),
+    }];
+    let mut check = |claim: String, found: String, held: bool| {
+        checks.push(Check { claim, found, held });
+    };
+    for (least, part, what) in [
+        (must.delivered_percent, report.delivered, "delivered"),
+        (must.proved_percent, report.proved, "proved"),
+    ] {
+        if let Some(least) = least {
+            let found = format!("{} ({part} of {})", percent(part, report.sent), report.sent);
+            let held = part as f64 * 100.0 >= least * report.sent as f64 && report.sent > 0;
+            check(format!("{what} ≥ {least} %"), found, held);
+        }
+    }
+    if let Some(most) = must.median_wait {
+        let mut waits = report.waits_ms.clone();
+        waits.sort_unstable();
+        let median = waits.get(waits.len() / 2).copied();
+        let found = median.map_or("nothing delivered".to_owned(), time);
+        let held = median.is_some_and(|median| u128::from(median) <= most.as_millis());
+        check(
+            format!("half delivered within {}", time(most.as_millis() as u64)),
+            found,
+            held,
+        );
+    }
+    if let (Some(most), false) = (must.bytes_per_node, cfg!(debug_assertions)) {
+        let held = report.bytes_per_node <= most;
+        let found = bytes(report.bytes_per_node as f64);
+        check(
+            format!("memory ≤ {} a node", bytes(most as f64)),
+            found,
+            held,
+        );
+    }
+    if let Some(most) = must.datagrams_per_node_hour {
+        let hours = report.virtual_seconds as f64 / 3_600.0;
+        let found = report.datagrams as f64 / report.nodes.max(1) as f64 / hours.max(1e-9);
+        let held = found <= most as f64;
+        check(
+            format!("datagrams a node and hour ≤ {}", count(most)),
+            format!("{found:.0}"),
+            held,
+        );
+    }
+    checks
+}
+
+fn relay_drops(
+    drops: &dunlin_relay::Drops,
+) -> impl Iterator<Item = (dunlin_relay::DropReason, u64)> {
+    let all = dunlin_relay::DropReason::ALL.iter();
+    all.map(|reason| (*reason, drops.get(*reason)))
+        .filter(|(_, dropped)| *dropped > 0)
+}
