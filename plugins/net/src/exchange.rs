@@ -12,7 +12,7 @@ use crate::limits::{
     PEERS_ASK_WAIT_FEW, PEERS_ROW_BYTES, PEERS_ROWS_MAX,
 };
 use crate::link_state::Link;
-use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, Primitives, book_file};
+use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, book_file};
 use bevy_ecs::prelude::*;
 use bytes::BufMut;
 use dunlin_engine::{Due, bevy_ecs};
@@ -76,11 +76,10 @@ pub(crate) fn on_peers(
     let from = link.address;
     let known = parts.book.len();
     for row in rows.chunks_exact(PEERS_ROW_BYTES).take(PEERS_ROWS_MAX) {
-        let noted =
-            read_row(row, from, parts.identity.primitives()).is_some_and(|(id, address, about)| {
-                let ours = id == parts.identity.id();
-                ours || parts.book.told(id, address, about, Prefix::wide(from))
-            });
+        let noted = read_row(parts, row, from).is_some_and(|(id, address, about)| {
+            let ours = id == parts.identity.id();
+            ours || parts.book.told(id, address, about, Prefix::wide(from))
+        });
         if !noted {
             parts.drops.count(DropReason::PeersRefused);
         }
@@ -94,9 +93,9 @@ pub(crate) fn on_peers(
 
 /// Reads a row, and refuses an address that its teller cannot have meant for us: a stranger far away names none on our LAN.
 fn read_row(
+    parts: &PartsItem,
     row: &[u8],
     from: SocketAddr,
-    primitives: &dyn Primitives,
 ) -> Option<(PeerId, SocketAddr, About)> {
     let (id, rest) = row.split_first_chunk::<32>()?;
     let (address, rest) = rest.split_first_chunk::<ADDRESS_BYTES>()?;
@@ -106,7 +105,12 @@ fn read_row(
     let address = decode_address(address)?;
     let meant = Scope::of(address.ip()) >= Scope::of(from.ip());
     let about = About::from_byte(about).filter(|_| meant)?;
-    Some((PeerId::checked(primitives, *id).ok()?, address, about))
+    // Checking an id takes a scalar multiplication; most rows name peers that are known.
+    let id = match parts.book.known(id) {
+        Some(id) => id,
+        None => PeerId::checked(parts.identity.primitives(), *id).ok()?,
+    };
+    Some((id, address, about))
 }
 
 /// Sees to it that nodes have the links they want. In `Maintain`, set `NetSystems::Keep`.

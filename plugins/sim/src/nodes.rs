@@ -72,8 +72,9 @@ impl NewNode {
         let (inside, nat) = match (self.nat, public.ip()) {
             (Some(kind), IpAddr::V4(ip)) => {
                 let network = &mut *network;
-                let nat = network.places.nat_at(kind, ip, &mut network.random);
-                (places::inside(number), Some(nat))
+                let (inside, random) = (places::inside(number), &mut network.random);
+                let nat = network.places.nat_at(kind, ip, inside, random);
+                (inside, Some(nat))
             }
             _ => (public, None),
         };

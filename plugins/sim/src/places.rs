@@ -71,6 +71,8 @@ pub(crate) struct Places {
     hosts: FixedMap<Place, Entity>,
     nats: Vec<Nat>,
     by_ip: FixedMap<u32, u32>,
+    /// Who is behind each NAT.
+    hosts_inside: Vec<SocketAddr>,
 }
 
 /// The address of host number `number` of `prefixes` /16s, all public; numbers spread evenly over the prefixes.
@@ -104,11 +106,18 @@ impl Places {
     }
 
     /// The number of the NAT with this public address, which outlives restarts of who is behind it.
-    pub(crate) fn nat_at(&mut self, kind: NatKind, public: Ipv4Addr, random: &mut impl Rng) -> u32 {
+    pub(crate) fn nat_at(
+        &mut self,
+        kind: NatKind,
+        public: Ipv4Addr,
+        inside: SocketAddr,
+        random: &mut impl Rng,
+    ) -> u32 {
         let fresh = self.nats.len() as u32;
-        let nats = &mut self.nats;
+        let (nats, hosts) = (&mut self.nats, &mut self.hosts_inside);
         *self.by_ip.entry(public.to_bits()).or_insert_with(|| {
             nats.push(Nat::new(kind, public.into(), random));
+            hosts.push(inside);
             fresh
         })
     }
@@ -131,9 +140,14 @@ impl Places {
         Place::of(source).ok_or(Loss::NoRoute)
     }
 
-    /// The host that has this very address.
-    pub(crate) fn at(&self, address: SocketAddr) -> Option<Entity> {
-        self.hosts.get(&Place::of(address)?).copied()
+    /// The host that has this address, or the one behind the NAT that has it: here each NAT has one.
+    pub(crate) fn behind(&self, address: SocketAddr) -> Option<Entity> {
+        let place = Place::of(address)?;
+        let inside = match self.by_ip.get(&place.ip().to_bits()) {
+            Some(nat) => Place::of(*self.hosts_inside.get(*nat as usize)?)?,
+            None => place,
+        };
+        self.hosts.get(&inside).copied()
     }
 
     /// Whom a datagram reaches.

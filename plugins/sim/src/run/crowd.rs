@@ -14,9 +14,12 @@ use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Whom a newcomer knows: as many as an invitation or an old address book would name. // guess
 const KNOWN: usize = 8;
+/// Of a NAT's mappings, where nobody sends what would keep them.
+const FOLDED_LIFETIME: Duration = Duration::from_hours(24);
 
 /// A node, online or not.
 pub(super) struct Member {
@@ -259,6 +262,10 @@ impl Crowd {
             outbox: kept.as_ref().map(|folder| folder.join("outbox")),
             seen: kept.as_ref().map(|folder| folder.join("seen")),
         };
+        let mut nat = about.nat.clone();
+        if let (Some(nat), false) = (&mut nat, self.keep_alive) {
+            nat.lifetime = FOLDED_LIFETIME;
+        }
         let most = about.clock_error.as_millis() as i64;
         let lot =
             ChaCha8Rng::seed_from_u64(self.seed ^ 0x636c_6f63_6b00 ^ u64::from(number)).next_u64();
@@ -273,7 +280,7 @@ impl Crowd {
             start: member.starts,
             prefixes: self.prefixes,
             stand_in: self.stand_in,
-            nat: about.nat.clone(),
+            nat,
             clock_ms,
             mailbox: takes_mail,
             links,

@@ -43,7 +43,7 @@ impl LostLinks {
             let Some(peer) = world.get::<Peer>(link) else {
                 continue;
             };
-            if let Some(end) = other_end(world, node, peer) {
+            if let Some(end) = other_end(world, peer) {
                 self.note(end, peer.outbound, now);
             }
         }
@@ -86,26 +86,26 @@ impl LostLinks {
             let Some(peer) = world.get::<Peer>(link) else {
                 continue;
             };
-            if other_end(world, peer.node, peer).is_none() || is_cut(world, peer) {
+            if other_end(world, peer).is_none() || is_cut(world, peer) {
                 sim.app.push(Input::message(PeerSilent { peer: link }));
             }
         }
     }
 }
 
-/// The same link at the other node, if that is there and has it. Without NATs an address is its node's own.
-fn other_end(world: &World, node: Entity, peer: &Peer) -> Option<Entity> {
-    let there = world.resource::<Network>().places.at(peer.address)?;
-    let ours = world.get::<dunlin_net::Identity>(node)?.id();
+/// The same link at the other node, if that is there and has it: both ends know the same handshake.
+fn other_end(world: &World, peer: &Peer) -> Option<Entity> {
+    let there = reached(world, peer)?;
     world.get::<Links>(there)?.entities().find(|link| {
         let back = world.get::<Peer>(*link);
-        back.is_some_and(|back| back.id == ours || back.anonymous)
-            && back.is_some_and(|back| Some(back.address) == address_of(world, node))
+        back.is_some_and(|back| back.handshake_hash == peer.handshake_hash)
     })
 }
 
-fn address_of(world: &World, node: Entity) -> Option<std::net::SocketAddr> {
-    world.get::<dunlin_net::Bound>(node).map(|bound| bound.0)
+/// Who is at the address at which a peer is seen.
+fn reached(world: &World, peer: &Peer) -> Option<Entity> {
+    let network = world.resource::<Network>();
+    network.places.behind(peer.address)
 }
 
 fn is_cut(world: &World, peer: &Peer) -> bool {
@@ -114,6 +114,6 @@ fn is_cut(world: &World, peer: &Peer) -> bool {
         return false;
     };
     let share = |node: Entity| world.get::<Host>(node).map(|host| host.share < edge);
-    let there = network.places.at(peer.address).and_then(share);
-    there != share(peer.node)
+    let there = reached(world, peer).and_then(share);
+    there.is_some() && there != share(peer.node)
 }
