@@ -12,6 +12,7 @@ mod outbox;
 mod receive;
 mod relay;
 mod send;
+mod sim;
 
 pub(crate) use error::Error;
 pub(crate) use global::Global;
@@ -28,6 +29,7 @@ Examples:
   dunlin receive                      get what waits, and what arrives
   dunlin demo                         see all of it at work on this machine
   dunlin doctor                       what on this machine would stop Dunlin?
+  dunlin sim tests/sim/small.toml      run a network in virtual time
 
 Exit codes: 0 done, 1 failed, 2 not understood.";
 
@@ -57,6 +59,8 @@ enum Command {
     Demo(demo::Args),
     /// Say what on this machine would stop Dunlin, and what to do about it
     Doctor(doctor::Args),
+    /// Run a scenario on a virtual network, in virtual time
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         Command::Relay(args) => relay::run(args, &global),
         Command::Demo(args) => demo::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
+        Command::Sim(args) => sim::run(args, &global),
     };
     result.unwrap_or_else(|error| {
         eprintln!("dunlin: {error}");

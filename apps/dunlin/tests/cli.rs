@@ -101,7 +101,7 @@ fn an_unknown_setting_names_the_nearest_one() {
 
 #[test]
 fn every_command_explains_itself_with_examples_and_exit_codes() {
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &[],
         &["keys"],
         &["send"],
@@ -110,6 +110,7 @@ fn every_command_explains_itself_with_examples_and_exit_codes() {
         &["relay"],
         &["demo"],
         &["doctor"],
+        &["sim"],
     ];
     for command in commands {
         let output = Command::new(env!("CARGO_BIN_EXE_dunlin"))
