@@ -49,7 +49,7 @@ impl Scenario {
     pub fn swarm(seed: u64) -> Scenario {
         // Its own row of draws: nodes are numbered from 0.
         let mut lots = Lots(Random::from_seed(seed, u64::MAX));
-        let (warm_up, until) = (lots.minutes(10..=30), lots.minutes(60..=80));
+        let (warm_up, until) = (lots.minutes(2..=6), lots.minutes(12..=20));
         let mut nodes = vec![carriers(&mut lots), people(&mut lots)];
         if lots.chance(25) {
             nodes.push(phones(&mut lots));
@@ -71,9 +71,13 @@ impl Scenario {
         let mut scenario = Scenario {
             name: format!("swarm-{seed}"),
             about: format!("Drawn from seed {seed}."),
-            duration: lots.minutes(120..=240),
+            duration: lots.minutes(40..=60),
             warm_up,
-            crypto: super::Crypto::Real,
+            // Links' arithmetic is most of what a small run costs; the relay's stays real.
+            crypto: match lots.chance(25) {
+                true => super::Crypto::Real,
+                false => super::Crypto::StandIn,
+            },
             keep_alive: super::KeepAlive::Simulated,
             prefixes: lots.count(4..=count),
             joins_per_second: if lots.chance(50) {
@@ -89,18 +93,18 @@ impl Scenario {
             attackers: Vec::new(),
             must: Must::default(),
         };
-        // One after another, each over an hour before the end: what was in two has time to come together.
+        // One after another, each over a quarter of an hour before the end: what was in two has time to come together.
         let mut at = warm_up;
-        while lots.chance(35) && at < MINUTE * 40 {
-            let lasts = lots.minutes(1..=20);
+        while lots.chance(35) && at < MINUTE * 15 {
+            let lasts = lots.minutes(1..=6);
             let percent = lots.within(10..=50) as u8;
             scenario.partitions.push(Partition { at, lasts, percent });
-            at += lasts + lots.minutes(1..=20);
+            at += lasts + lots.minutes(1..=5);
         }
         if lots.chance(25) {
             scenario.waves.push(Wave {
-                at: lots.minutes(20..=60),
-                spread: lots.minutes(0..=15),
+                at: lots.minutes(5..=15),
+                spread: lots.minutes(0..=5),
                 percent: lots.percent(5..=60),
                 away: Duration::from_secs(lots.within(5..=300)),
             });
@@ -229,6 +233,6 @@ fn traffic(nodes: &[Population], until: Duration, lots: &mut Lots) -> Traffic {
         until: Some(until),
         bytes: lots.within(1..=dunlin_relay::limits::TEXT_BYTES_MAX as u64) as usize,
         sender_leaves: false,
-        to_away: lots.chance(30).then(|| lots.minutes(1..=30)),
+        to_away: lots.chance(30).then(|| lots.minutes(1..=12)),
     }
 }
