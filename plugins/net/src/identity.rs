@@ -152,7 +152,8 @@ impl FromStr for PeerId {
 #[derive(Component)]
 #[require(Links, AddressBook, Drops, LinkSettings)]
 pub struct Identity {
-    signing: SigningKey,
+    /// Of which the signing key is made when it is needed, which is seldom: expanded it takes 224 bytes.
+    seed: Zeroizing<[u8; 32]>,
     agreement: Zeroizing<[u8; 32]>,
     id: PeerId,
     primitives: &'static dyn Primitives,
@@ -171,7 +172,7 @@ impl Identity {
             signing.to_scalar_bytes(),
         ));
         Ok(Identity {
-            signing,
+            seed: Zeroizing::new(*seed),
             agreement,
             id,
             primitives: &Curve25519,
@@ -222,7 +223,7 @@ impl Identity {
     /// An Ed25519 signature (RFC 8032) over `message`.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.signing.sign(message).to_bytes()
+        SigningKey::from_bytes(&self.seed).sign(message).to_bytes()
     }
 }
 

@@ -302,7 +302,7 @@ impl Crowd {
     fn book_room(&self) -> usize {
         match self.members.len() {
             0..50_000 => 1_536,
-            _ => 32,
+            _ => 24,
         }
     }
 
