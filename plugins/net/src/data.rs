@@ -124,11 +124,11 @@ fn prove(
     Ok((entity, plain))
 }
 
-fn refuse(parts: &PartsItem, to: SocketAddr, mut session: Session, desk: &mut Desk) {
+fn refuse(parts: &mut PartsItem, to: SocketAddr, mut session: Session, desk: &mut Desk) {
     let mut datagram = Session::blank();
     frame::put(&mut datagram, kind::CLOSE, &[CloseReason::TooMany as u8]);
     if let Some(sealed) = session.seal(datagram, desk.time()) {
-        desk.datagram(parts.node, to, sealed);
+        desk.datagram(&mut parts.traffic, parts.node, to, sealed);
     }
 }
 
@@ -160,7 +160,7 @@ fn notice_address(
     frame::put(&mut datagram, kind::PING, &roam.ping.to_le_bytes());
     let session = link.current.as_mut();
     if let Some(sealed) = session.and_then(|session| session.seal(datagram, now)) {
-        desk.datagram(parts.node, from, sealed);
+        desk.datagram(&mut parts.traffic, parts.node, from, sealed);
     }
 }
 

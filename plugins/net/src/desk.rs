@@ -5,7 +5,7 @@ use crate::link_state::Link;
 use crate::link_table::{Held, Links};
 use crate::{
     About, AddressBook, DatagramOut, DownReason, DropReason, Drops, FrameIn, FrameOut, Identity,
-    LinkSettings, Peer, PeerDown, PeerUp, frame,
+    LinkSettings, Peer, PeerDown, PeerUp, Traffic, frame,
 };
 use bevy_ecs::prelude::*;
 use bevy_ecs::query::QueryData;
@@ -34,6 +34,7 @@ pub(crate) struct Parts {
     pub links: &'static mut Links,
     pub book: &'static mut AddressBook,
     pub drops: &'static mut Drops,
+    pub traffic: &'static mut Traffic,
     pub random: &'static mut Random,
     pub clock: Option<&'static ClockError>,
 }
@@ -58,7 +59,14 @@ impl Desk<'_, '_> {
         self.now.time
     }
 
-    pub(crate) fn datagram(&mut self, node: Entity, to: SocketAddr, bytes: Bytes) {
+    pub(crate) fn datagram(
+        &mut self,
+        traffic: &mut Traffic,
+        node: Entity,
+        to: SocketAddr,
+        bytes: Bytes,
+    ) {
+        traffic.count_out(bytes.len());
         self.datagrams.write(DatagramOut { node, to, bytes });
     }
 
@@ -234,12 +242,12 @@ pub(crate) fn greet(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     );
     let sealed = session.seal(datagram, now);
     if let Some(third) = third {
-        desk.datagram(node, address, third);
+        desk.datagram(&mut parts.traffic, node, address, third);
     }
     match sealed {
         Some(sealed) => {
             link.pulse.on_sent(false, now); // It has a schedule of its own.
-            desk.datagram(node, address, sealed);
+            desk.datagram(&mut parts.traffic, node, address, sealed);
         }
         None => parts.drops.count(DropReason::NotSent),
     }

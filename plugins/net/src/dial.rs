@@ -87,7 +87,12 @@ pub(crate) fn begin(
         desk.time(),
         random,
     )?;
-    desk.datagram(parts.node, link.address, initiation.datagram());
+    desk.datagram(
+        &mut parts.traffic,
+        parts.node,
+        link.address,
+        initiation.datagram(),
+    );
     link.dial = Some(Box::new(initiation));
     parts.links.reindex(entity);
     Ok(())

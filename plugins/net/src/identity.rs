@@ -1,7 +1,7 @@
 //! Who a peer is: an Ed25519 key, the X25519 key that follows from it, and its place in the key space. PROTOCOL 1.
 
 use crate::link_table::Links;
-use crate::{AddressBook, Curve25519, Drops, LinkSettings, Primitives};
+use crate::{AddressBook, Curve25519, Drops, LinkSettings, Primitives, Traffic};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::traits::IsIdentity;
@@ -148,9 +148,9 @@ impl FromStr for PeerId {
 
 /// A device's own keys, on its [`Node`](dunlin_engine::Node). Erased from memory when dropped, and in no `Debug` output.
 ///
-/// With it come the node's links, address book, settings and drop counters.
+/// With it come the node's links, address book, settings and counters.
 #[derive(Component)]
-#[require(Links, AddressBook, Drops, LinkSettings)]
+#[require(Links, AddressBook, Drops, Traffic, LinkSettings)]
 pub struct Identity {
     /// Of which the signing key is made when it is needed, which is seldom: expanded it takes 224 bytes.
     seed: Zeroizing<[u8; 32]>,

@@ -67,7 +67,7 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
             Again::Wait => {}
             Again::Send => {
                 let datagram = dial.datagram();
-                desk.datagram(node, link.address, datagram);
+                desk.datagram(&mut parts.traffic, node, link.address, datagram);
             }
             Again::GiveUp => give_up(parts, entity, desk)?,
         }

@@ -61,6 +61,7 @@ mod session;
 mod sets;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod udp;
 
 pub use address::{ADDRESS_BYTES, Prefix, decode_address, encode_address, is_reachable};
@@ -76,6 +77,7 @@ pub use link_table::Links;
 pub use plugin::LinkPlugin;
 pub use primitives::{Curve25519, Primitives};
 pub use sets::NetSystems;
+pub use traffic::Traffic;
 pub use udp::{
     BatchSocket, Buffers, Outgoing, Socket, SocketOptions, UdpDrop, UdpDrops, UdpPlugin,
 };

@@ -21,6 +21,7 @@ pub(crate) fn open_datagrams(
         let Ok(mut parts) = nodes.get_mut(datagram.node) else {
             continue;
         };
+        parts.traffic.count_in(datagram.bytes.len());
         let done = open(
             &mut parts,
             datagram.from,

@@ -25,12 +25,17 @@ pub(crate) fn on_first(
         .ok_or(DropReason::Length)?;
     let cookies = parts.links.cookies(now, random);
     if let Err(right) = cookies.check(from, cookie) {
-        desk.datagram(node, from, cookie_datagram(header, &right));
+        desk.datagram(
+            &mut parts.traffic,
+            node,
+            from,
+            cookie_datagram(header, &right),
+        );
         return Err(DropReason::CookieWanted);
     }
     let asked = (header.index, header.counter);
     if let Some(reply) = parts.links.half_open.answered(from, asked) {
-        desk.datagram(node, from, reply);
+        desk.datagram(&mut parts.traffic, node, from, reply);
         return Ok(());
     }
     if !parts.links.admission.admit(Prefix::of(from), now) {
@@ -54,7 +59,7 @@ pub(crate) fn on_first(
         parts.drops.count(DropReason::HalfOpenFull);
     }
     parts.links.hold(index);
-    desk.datagram(node, from, reply);
+    desk.datagram(&mut parts.traffic, node, from, reply);
     Ok(())
 }
 
@@ -130,7 +135,7 @@ pub(crate) fn on_cookie(
     if from != link.address || !dial.take_cookie(header, body) {
         return Err(DropReason::Unasked);
     }
-    desk.datagram(parts.node, from, dial.datagram());
+    desk.datagram(&mut parts.traffic, parts.node, from, dial.datagram());
     Ok(())
 }
 

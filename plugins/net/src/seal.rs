@@ -82,5 +82,5 @@ fn flush(parts: &mut PartsItem, peer: Entity, datagram: BytesMut, asks: bool, de
     link.pulse.on_sent(asks, now);
     let to = link.address;
     desk.arm(peer, link);
-    desk.datagram(parts.node, to, sealed);
+    desk.datagram(&mut parts.traffic, parts.node, to, sealed);
 }

@@ -15,7 +15,7 @@ use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Now, Params};
-use dunlin_net::{AddressBook, Bound, Identity, Peer, is_reachable};
+use dunlin_net::{AddressBook, Bound, Identity, Peer, Traffic, is_reachable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,6 +40,8 @@ struct Status {
     asked_all: bool,
     /// Messages of which too few carriers have heard yet that they arrived.
     receipts_waiting: usize,
+    /// Of links, both ways.
+    traffic: Traffic,
     drops: BTreeMap<&'static str, u64>,
 }
 
@@ -48,6 +50,7 @@ type Facts<'a> = (
     (&'a Cache, &'a Tombstones, &'a Drops),
     (&'a AddressBook, &'a Errands, &'a Outbox),
     (&'a Inbox, &'a Fetcher, &'a Receipts),
+    &'a Traffic,
 );
 
 pub(crate) fn call_status(
@@ -58,7 +61,7 @@ pub(crate) fn call_status(
     now: Res<Now>,
 ) -> Result<Answer, CallError> {
     let node = names.find(&call.params.node)?;
-    let (own, kept, work, mail) = nodes.get(node).map_err(|error| failed(&error))?;
+    let (own, kept, work, mail, traffic) = nodes.get(node).map_err(|error| failed(&error))?;
     let ((identity, settings), (cache, tombstones, drops)) = (own, kept);
     let ((book, errands, outbox), (inbox, fetcher, receipts)) = (work, mail);
     let me = identity.id();
@@ -84,6 +87,7 @@ pub(crate) fn call_status(
             .count(),
         asked_all: fetcher.has_asked_all(now.time),
         receipts_waiting: receipts.waiting(),
+        traffic: *traffic,
         drops: drops
             .counted()
             .map(|(reason, count)| (reason.text(), count))

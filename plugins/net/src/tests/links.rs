@@ -1,7 +1,7 @@
 //! Links between two nodes: up, kept, renewed, moved, lost.
 
 use super::*;
-use crate::{CloseReason, frame};
+use crate::{CloseReason, Traffic, frame};
 use dunlin_engine::ClockError;
 
 fn pair(net: &mut Net) -> (Entity, Entity) {
@@ -48,6 +48,31 @@ fn a_link_comes_up_by_id() {
         (bob, at_bob, 0x20, Bytes::from_static(b"tea?")),
     ];
     assert!(frames.len() == 2 && expected.iter().all(|frame| frames.contains(frame)));
+}
+
+#[test]
+fn both_ends_count_what_a_link_carries_lost_datagrams_only_where_they_were_sent() {
+    let mut net = Net::new(seed());
+    let (alice, bob) = pair(&mut net);
+    let link = net.link(alice, bob);
+    net.run_for(seconds(1));
+    net.frame(link, 0x20, b"tea?");
+    net.run_for(seconds(1));
+    let (here, there) = (*net.get::<Traffic>(alice), *net.get::<Traffic>(bob));
+    let address = net.address(bob);
+    let sent = net.wire().sent[&address];
+    assert_eq!((here.bytes_out, here.datagrams_out), sent);
+    assert_eq!((there.bytes_in, there.datagrams_in), sent);
+    assert_eq!(
+        (here.bytes_in, here.datagrams_in),
+        (there.bytes_out, there.datagrams_out)
+    );
+
+    net.wire().loss_percent = 100;
+    net.frame(link, 0x20, b"tea?");
+    net.run_for(seconds(1));
+    assert_eq!(net.get::<Traffic>(alice).datagrams_out, sent.1 + 1);
+    assert_eq!(*net.get::<Traffic>(bob), there);
 }
 
 // PROTOCOL 2.2
