@@ -96,7 +96,6 @@ pub(crate) struct Established {
 impl Initiation {
     /// Begins with a peer whose id is known (IK), or with whoever answers (XX). `index` is the one we choose for the session.
     // PROTOCOL 2.2
-    #[expect(clippy::too_many_arguments, reason = "keys, whom, and time and chance")]
     pub(crate) fn begin(
         primitives: &'static dyn Primitives,
         secret: &Secret,

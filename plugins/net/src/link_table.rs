@@ -70,7 +70,7 @@ impl Links {
 
     pub(crate) fn insert(&mut self, entity: Entity, link: Link) {
         match self.find(entity) {
-            Ok(row) => self.rows[row].1 = Box::new(link),
+            Ok(row) => *self.rows[row].1 = link,
             Err(row) => self.rows.insert(row, (entity, Box::new(link))),
         }
         self.reindex(entity);
