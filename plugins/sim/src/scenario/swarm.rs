@@ -49,7 +49,7 @@ impl Scenario {
     pub fn swarm(seed: u64) -> Scenario {
         // Its own row of draws: nodes are numbered from 0.
         let mut lots = Lots(Random::from_seed(seed, u64::MAX));
-        let (warm_up, until) = (lots.minutes(2..=6), lots.minutes(12..=20));
+        let (warm_up, until) = (lots.minutes(2..=4), lots.minutes(8..=14));
         let mut nodes = vec![carriers(&mut lots), people(&mut lots)];
         if lots.chance(25) {
             nodes.push(phones(&mut lots));
@@ -71,7 +71,7 @@ impl Scenario {
         let mut scenario = Scenario {
             name: format!("swarm-{seed}"),
             about: format!("Drawn from seed {seed}."),
-            duration: lots.minutes(40..=60),
+            duration: lots.minutes(30..=40),
             warm_up,
             // Links' arithmetic is most of what a small run costs; the relay's stays real.
             crypto: match lots.chance(25) {
@@ -122,7 +122,8 @@ impl Scenario {
         let keep = |nodes: &Population| {
             let mut messages = self.messages.iter();
             !nodes.carry
-                || stay(nodes)
+                || nodes.cache == usual_cache()
+                    && stay(nodes)
                     && messages.all(|traffic| traffic.to != nodes.name || traffic.to_away.is_none())
         };
         let named = |name: &str| self.nodes.iter().find(|nodes| nodes.name == name);
@@ -139,11 +140,15 @@ impl Scenario {
 fn carriers(lots: &mut Lots) -> Population {
     Population {
         name: "carriers".to_owned(),
-        count: lots.within(8..=20),
+        count: lots.within(6..=12),
         carry: true,
         sessions: Sessions::Always,
         links: lots.within(3..=most_links() as u64) as usize,
-        cache: usual_cache(),
+        // A cache of a few packets: what is full must choose.
+        cache: match lots.chance(20) {
+            true => 1_000 * lots.within(2..=20),
+            false => usual_cache(),
+        },
         nat: None,
         clock_error: MINUTE * 60 * lots.count(0..=24),
     }
@@ -162,7 +167,7 @@ fn people(lots: &mut Lots) -> Population {
     ];
     Population {
         name: "people".to_owned(),
-        count: lots.within(4..=22),
+        count: lots.within(3..=6),
         carry: lots.chance(50),
         sessions: lots.one_of(&sessions),
         links: lots.within(2..=most_links() as u64) as usize,
@@ -176,7 +181,7 @@ fn people(lots: &mut Lots) -> Population {
 fn phones(lots: &mut Lots) -> Population {
     Population {
         name: "phones".to_owned(),
-        count: lots.within(2..=12),
+        count: lots.within(2..=3),
         carry: false,
         sessions: Sessions::Phone,
         links: lots.within(1..=4) as usize,
@@ -189,7 +194,7 @@ fn phones(lots: &mut Lots) -> Population {
 fn leavers(lots: &mut Lots) -> Population {
     Population {
         name: "leavers".to_owned(),
-        count: lots.within(1..=6),
+        count: lots.within(1..=2),
         carry: false,
         sessions: Sessions::Always,
         ..people(lots)
@@ -229,7 +234,7 @@ fn traffic(nodes: &[Population], until: Duration, lots: &mut Lots) -> Traffic {
     Traffic {
         from: lots.one_of(nodes).name,
         to: lots.one_of(nodes).name,
-        count: lots.within(1..=40),
+        count: lots.within(1..=15),
         until: Some(until),
         bytes: lots.within(1..=dunlin_relay::limits::TEXT_BYTES_MAX as u64) as usize,
         sender_leaves: false,

@@ -301,14 +301,14 @@ fn a_thousand_seeds_draw_scenarios_that_can_be_run_and_written_down() {
             "seed {seed}: {:?}",
             drawn.faults()
         );
-        assert!((12..=60).contains(&drawn.node_count()), "seed {seed}");
+        assert!((9..=24).contains(&drawn.node_count()), "seed {seed}");
         let text = drawn.to_string();
         let again = Scenario::parse(&format!("swarm-{seed}.toml"), &text);
         assert_eq!(again.expect(&text), drawn, "seed {seed}");
         certain += u32::from(drawn.must.delivered_percent == Some(100.0));
     }
-    // One in five: many enough that a bug which loses messages is noticed.
-    assert_eq!(certain, 201);
+    // One in six: many enough that a bug which loses messages is noticed.
+    assert_eq!(certain, 163);
 }
 
 #[test]
