@@ -115,8 +115,8 @@ impl Scenario {
         scenario
     }
 
-    /// Whether nothing in it excuses a lost message: all carriers keep what they have, whoever is written to is there in the
-    /// end, and no sender leaves while those who hold the message cannot be reached.
+    /// Whether nothing in it excuses a lost message: all carriers keep what they have, no two clocks are over a day apart,
+    /// whoever is written to is there in the end, and no sender leaves while those who hold the message cannot be reached.
     fn all_must_arrive(&self) -> bool {
         let stay = |nodes: &Population| nodes.sessions == Sessions::Always;
         let keep = |nodes: &Population| {
@@ -127,8 +127,12 @@ impl Scenario {
                     && messages.all(|traffic| traffic.to != nodes.name || traffic.to_away.is_none())
         };
         let named = |name: &str| self.nodes.iter().find(|nodes| nodes.name == name);
+        // Recipients ask up to a day ahead (PROTOCOL 4.1).
+        let clock = |name: &str| named(name).map_or(Duration::MAX, |nodes| nodes.clock_error);
         let arrives = |traffic: &Traffic| {
-            named(&traffic.from).is_some_and(stay)
+            let apart = clock(&traffic.from).saturating_add(clock(&traffic.to));
+            apart <= Duration::from_hours(24)
+                && named(&traffic.from).is_some_and(stay)
                 && named(&traffic.to).is_some_and(stay)
                 && (self.partitions.is_empty() || !traffic.sender_leaves)
         };
@@ -144,13 +148,16 @@ fn carriers(lots: &mut Lots) -> Population {
         carry: true,
         sessions: Sessions::Always,
         links: lots.within(3..=most_links() as u64) as usize,
-        // A cache of a few packets: what is full must choose.
-        cache: match lots.chance(20) {
-            true => 1_000 * lots.within(2..=20),
+        // A cache of which a prefix's sixteenth is one or a few packets: what is full must choose.
+        cache: match lots.chance(10) {
+            true => 1_000 * lots.within(20..=100),
             false => usual_cache(),
         },
         nat: None,
-        clock_error: MINUTE * 60 * lots.count(0..=24),
+        clock_error: match lots.chance(20) {
+            true => MINUTE * 60 * lots.count(12..=24),
+            false => MINUTE * 60 * lots.count(0..=12),
+        },
     }
 }
 
