@@ -7,14 +7,18 @@ use crate::packet::Tag;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use std::collections::{BTreeSet, VecDeque};
 
-/// On a link's entity: the claims that it proved, and its subscriptions, each at most 32.
+/// On a link's entity: the claims that it proved, and its subscriptions, each at most 32. Most links make none, so it is eight bytes
+/// until one does.
 #[derive(Component, Default)]
-pub struct Claims {
+pub struct Claims(Option<Box<Made>>);
+
+#[derive(Default)]
+struct Made {
     proved: VecDeque<(Claim, Tag)>,
     bad: u8,
     /// The link's handshake hash, and the one before: a new session begins at either end a round trip apart.
     hashes: [Option<[u8; 32]>; 2],
-    pub(crate) subscribed: BTreeSet<Tag>,
+    subscribed: BTreeSet<Tag>,
 }
 
 impl Claims {
@@ -28,38 +32,47 @@ impl Claims {
         if let Claim::Once(tag) = claim {
             return Ok(*tag);
         }
-        if self.hashes[0] != Some(*handshake_hash) {
-            self.hashes = [Some(*handshake_hash), self.hashes[0]];
-            self.bad = 0;
+        let made = self.0.get_or_insert_default();
+        if made.hashes[0] != Some(*handshake_hash) {
+            made.hashes = [Some(*handshake_hash), made.hashes[0]];
+            made.bad = 0;
         }
         // Proved on this link once; its signature is over one of its handshakes and so is nobody else's.
-        if let Some((_, tag)) = self.proved.iter().find(|(theirs, _)| theirs == claim) {
+        if let Some((_, tag)) = made.proved.iter().find(|(theirs, _)| theirs == claim) {
             return Ok(*tag);
         }
-        if self.bad >= LINK_BAD_CLAIMS_MAX {
+        if made.bad >= LINK_BAD_CLAIMS_MAX {
             return Err(DropReason::TooManyClaims);
         }
-        let mut hashes = self.hashes.iter().flatten();
+        let mut hashes = made.hashes.iter().flatten();
         let Some(tag) = hashes.find_map(|hash| claim.prove(hash).ok()) else {
-            self.bad += 1;
+            made.bad += 1;
             return Err(DropReason::NotProved);
         };
-        if self.proved.len() == LINK_TAGS_MAX {
-            self.proved.pop_front();
+        if made.proved.len() == LINK_TAGS_MAX {
+            made.proved.pop_front();
         }
-        self.proved.push_back((claim.clone(), tag));
+        made.proved.push_back((claim.clone(), tag));
         Ok(tag)
     }
 
     /// Notes a subscription, if the link has one left.
     pub(crate) fn subscribe(&mut self, tag: Tag) -> Result<(), DropReason> {
-        if self.subscribed.len() >= LINK_TAGS_MAX && !self.subscribed.contains(&tag) {
+        let made = self.0.get_or_insert_default();
+        if made.subscribed.len() >= LINK_TAGS_MAX && !made.subscribed.contains(&tag) {
             return Err(DropReason::TooManyTags);
         }
-        self.subscribed.insert(tag);
+        made.subscribed.insert(tag);
         Ok(())
     }
+
+    /// The tags that it subscribed to.
+    pub(crate) fn subscribed(&self) -> impl Iterator<Item = &Tag> {
+        self.0.iter().flat_map(|made| &made.subscribed)
+    }
 }
+
+const _: () = assert!(size_of::<Claims>() == 8);
 
 #[cfg(test)]
 mod tests {
@@ -77,7 +90,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(claims.check(&key.claim(&HASH), &HASH), Ok(key.tag()));
         }
-        assert_eq!(claims.proved.len(), 1);
+        assert_eq!(claims.0.as_ref().map(|made| made.proved.len()), Some(1));
         // A new session has begun here, and what they sent before still comes in.
         let (next, last) = ([4; 32], [5; 32]);
         assert_eq!(claims.check(&other.claim(&HASH), &next), Ok(other.tag()));
@@ -111,7 +124,10 @@ mod tests {
             let key = Mailbox::from_seed(&[1; 32]).day_key(day);
             claims.check(&key.claim(&HASH), &HASH).unwrap();
         }
-        assert_eq!(claims.proved.len(), LINK_TAGS_MAX);
+        assert_eq!(
+            claims.0.as_ref().map_or(0, |made| made.proved.len()),
+            LINK_TAGS_MAX
+        );
         for n in 0..LINK_TAGS_MAX as u8 {
             assert_eq!(claims.subscribe(Tag([n; 16])), Ok(()));
         }

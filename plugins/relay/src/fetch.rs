@@ -118,7 +118,7 @@ pub(crate) fn end_subscriptions(
         let (Ok(claims), Ok(mut subscribers)) = (links.get(*peer), nodes.get_mut(*node)) else {
             continue; // A dial that failed, or a node that is gone.
         };
-        for tag in &claims.subscribed {
+        for tag in claims.subscribed() {
             if let Some(links) = subscribers.0.get_mut(tag) {
                 links.remove(peer);
                 if links.is_empty() {

@@ -7,7 +7,7 @@ use crate::messages::{
     PacketKept, ReceiptShown, Work,
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
-use crate::{Claims, ask, decode, erase, fetch, frames, mirror, receive, send, status};
+use crate::{Claims, ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
 use dunlin_net::{FrameKinds, LinkPlugin, NetSystems, Peer};
@@ -87,7 +87,10 @@ impl Plugin for RelayPlugin {
         });
         let world = app.world_mut();
         world.insert_resource(DefaultSettings(settings));
+        world.init_resource::<nodes::NodeIndex>();
         world.add_observer(settings::equip);
+        world.add_observer(nodes::note);
+        world.add_observer(nodes::forget);
         world.register_required_components::<Peer, Claims>();
         world
             .resource_mut::<FrameKinds>()
@@ -122,7 +125,7 @@ fn add_systems(app: &mut App) {
     app.configure_sets((Erase, Deposit, Fetch, Ask).chain().in_set(Turn::Route));
     app.configure_sets(Own.in_set(Turn::Deliver));
     app.configure_sets(Mirror.in_set(Turn::Settle));
-    app.add_startup(settings::equip_at_start);
+    app.add_startup((nodes::note_at_start, settings::equip_at_start));
     app.add_systems(Decode, decode::decode_frames);
     app.add_systems(Erase, (deposit::sweep_expired, erase::erase_delivered));
     app.add_systems(Deposit, deposit::keep_deposits);
