@@ -6,6 +6,8 @@ use crate::drops::{DropReason, Drops};
 use crate::errands::{Action, Errands, Task};
 use crate::fetcher::{DayKeys, Fetcher};
 use crate::frames::Frame;
+use crate::inbox::Inbox;
+use crate::listeners::{Receivers, Watchers};
 use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
 use crate::outbox::Outbox;
 use crate::placement::Candidate;
@@ -31,7 +33,7 @@ const SETTLED: Duration = Duration::from_mins(1);
 /// The address book notes every word of a peer, and is not read again for each.
 const READ_AGAIN: Duration = Duration::from_millis(250);
 
-/// On a node: the carriers that it knows, as placement sees them.
+/// On a node: the carriers that it knows, as placement sees them. Empty unless the node has work of its own.
 #[derive(Component, Default)]
 pub struct Carriers {
     list: Vec<Candidate>,
@@ -49,11 +51,12 @@ impl Carriers {
     /// Where a carrier is.
     #[must_use]
     pub fn address(&self, id: &PeerId) -> Option<SocketAddr> {
-        let at = self
-            .list
-            .binary_search_by_key(id, |candidate| candidate.id)
-            .ok()?;
-        Some(self.list[at].address)
+        self.at(id).map(|candidate| candidate.address)
+    }
+
+    fn at(&self, id: &PeerId) -> Option<&Candidate> {
+        let found = self.list.binary_search_by_key(id, |candidate| candidate.id);
+        found.ok().map(|at| &self.list[at])
     }
 
     /// Reads the address book again if it changed. Says whether there are other carriers than before.
@@ -66,9 +69,10 @@ impl Carriers {
             .entries()
             .filter(|peer| peer.about.carries() && peer.id != me);
         // PROTOCOL 3.6
+        let known = |id: &PeerId| self.at(id).map(|candidate| candidate.position);
         let candidate = |peer: dunlin_net::KnownPeer| Candidate {
             id: peer.id,
-            position: peer.id.position(),
+            position: known(&peer.id).unwrap_or_else(|| peer.id.position()),
             address: peer.address,
             eligible: !peer.about.metered()
                 && u128::from(peer.seen_up_ms()) >= crate::limits::SEEN_UP.as_millis(),
@@ -81,6 +85,20 @@ impl Carriers {
     }
 }
 
+/// Whether a node has anything to ask of carriers: a message under way, somebody who receives, something to confirm. Most only
+/// carry, and cost nothing here.
+fn has_own_work(
+    errands: &Errands,
+    outbox: &Outbox,
+    (receipts, inbox, receives): (&Receipts, &Inbox, bool),
+) -> bool {
+    receives
+        || !errands.is_idle()
+        || outbox.is_under_way()
+        || !receipts.is_empty()
+        || inbox.waiting().next().is_some()
+}
+
 /// The nodes that have something to do, each once, in the order of their entities.
 pub(crate) fn at_work(work: &mut MessageReader<Work>) -> BTreeSet<Entity> {
     work.read().map(|work| work.node).collect()
@@ -90,21 +108,34 @@ pub(crate) fn gather_work(mut due: MessageReader<Due<OwnTimer>>, mut work: Messa
     work.write_batch(due.read().map(|due| Work { node: due.entity }));
 }
 
+type Waiting<'a> = (&'a Receipts, &'a Inbox, Has<Receivers>);
+
+type Follower<'a> = (
+    &'a mut Errands,
+    &'a mut Fetcher,
+    &'a Outbox,
+    Waiting<'a>,
+    Has<Watchers>,
+);
+
 pub(crate) fn follow_links(
     mut up: MessageReader<PeerUp>,
     mut down: MessageReader<PeerDown>,
-    mut nodes: Query<(&mut Errands, &mut Fetcher)>,
+    mut nodes: Query<Follower>,
     now: Res<Now>,
     mut work: MessageWriter<Work>,
 ) {
     for PeerUp { node, peer } in up.read() {
-        if let Ok((mut errands, _)) = nodes.get_mut(*node) {
+        // Of the links of those that only carry nothing follows here.
+        if let Ok((mut errands, _, outbox, waiting, watched)) = nodes.get_mut(*node)
+            && (watched || has_own_work(&errands, outbox, waiting))
+        {
             errands.link_up(*peer, now.time);
             work.write(Work { node: *node });
         }
     }
     for PeerDown { node, peer, .. } in down.read() {
-        if let Ok((mut errands, mut fetcher)) = nodes.get_mut(*node)
+        if let Ok((mut errands, mut fetcher, ..)) = nodes.get_mut(*node)
             && let Some(carrier) = errands.link_down(*peer, now.time)
         {
             fetcher.link_lost(carrier, now.time);
@@ -160,13 +191,24 @@ pub(crate) fn end_errands(
     }
 }
 
+type Looker<'a> = (
+    &'a Identity,
+    Ref<'a, AddressBook>,
+    &'a mut Carriers,
+    &'a mut Outbox,
+    &'a Errands,
+    Waiting<'a>,
+);
+
 pub(crate) fn look_for_carriers(
     mut work: MessageReader<Work>,
-    mut nodes: Query<(&Identity, Ref<AddressBook>, &mut Carriers, &mut Outbox)>,
+    mut nodes: Query<Looker>,
     now: Res<Now>,
 ) {
     for node in at_work(&mut work) {
-        if let Ok((identity, book, mut carriers, mut outbox)) = nodes.get_mut(node)
+        if let Ok((identity, book, mut carriers, mut outbox, errands, waiting)) =
+            nodes.get_mut(node)
+            && has_own_work(errands, &outbox, waiting)
             && carriers.look(identity.id(), &book, now.time)
         {
             outbox.carriers_changed(now.time);
@@ -178,9 +220,9 @@ type Speaker<'a> = (
     &'a mut Errands,
     &'a mut Outbox,
     &'a Fetcher,
-    &'a Receipts,
     &'a mut DayKeys,
-    &'a Carriers,
+    &'a mut Carriers,
+    Waiting<'a>,
 );
 
 /// Dials, sends and hangs up what is due, and sets the node's timer to when the next thing is.
@@ -192,7 +234,6 @@ pub(crate) fn run_errands(
     mut work: MessageReader<Work>,
     mut nodes: Query<Speaker>,
     links: Query<&Peer>,
-    listening: Query<&crate::receive::Receiver>,
     now: Res<Now>,
     mut timers: ResMut<Timers>,
     mut dials: MessageWriter<Dial>,
@@ -201,11 +242,12 @@ pub(crate) fn run_errands(
     mut commands: Commands,
 ) {
     for node in at_work(&mut work) {
-        let Ok((mut errands, mut outbox, fetcher, receipts, mut keys, carriers)) =
+        let Ok((mut errands, mut outbox, fetcher, mut keys, mut carriers, waiting)) =
             nodes.get_mut(node)
         else {
             continue;
         };
+        let (receipts, _, fetching) = waiting;
         for action in errands.poll(now.time) {
             match action {
                 Action::Dial(carrier) => {
@@ -241,7 +283,6 @@ pub(crate) fn run_errands(
                 }
             }
         }
-        let fetching = listening.iter().any(|receiver| receiver.node == node);
         let waits = [
             errands.next_due(),
             outbox.next_due(),
@@ -260,6 +301,9 @@ pub(crate) fn run_errands(
         }
         if errands.has_ended() {
             timers.set::<OwnTimer>(node, now.time);
+        }
+        if !has_own_work(&errands, &outbox, waiting) {
+            *carriers = Carriers::default();
         }
     }
 }

@@ -194,6 +194,11 @@ impl Errands {
         self.pending.len()
     }
 
+    /// Whether nothing is asked, no link is kept for it, and no answer waits to be taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.links.is_empty() && self.done.is_empty()
+    }
+
     /// Whether none does.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -37,6 +37,7 @@ mod head;
 mod inbox;
 mod life;
 pub mod limits;
+mod listeners;
 mod mailbox;
 mod messages;
 mod mirror;

@@ -56,6 +56,11 @@ impl Outbox {
         self.messages.get(&id)
     }
 
+    /// Whether a message waits to be delivered.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.messages.values().any(|message| message.end.is_none())
+    }
+
     pub(crate) fn has_room(&self) -> Result<(), OutboxFull> {
         let open = self
             .messages

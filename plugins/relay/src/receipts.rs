@@ -83,6 +83,10 @@ impl Receipts {
             };
             receipt.carriers.entry(carrier).or_insert(telling);
         }
+        // Nobody to tell: nothing would ever end it.
+        if receipt.carriers.is_empty() {
+            self.0.remove(&id);
+        }
     }
 
     /// Whom to tell now.

@@ -12,6 +12,7 @@ use crate::head::Kind;
 use crate::inbox::{Arrival, Inbox, Received};
 use crate::life::day_of;
 use crate::limits::PLACES;
+use crate::listeners::{Receivers, ReceivesFor};
 use crate::mailbox::Mailbox;
 use crate::messages::{ErrandDone, PacketBrought, PacketGone, PacketKept, Work};
 use crate::nodes::{NodeName, Nodes, failed, refused};
@@ -28,10 +29,9 @@ use dunlin_net::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// On a subscription: who receives a node's messages. Only while there is one the node fetches.
+/// On a subscription, beside [`ReceivesFor`]: what it was told already.
 #[derive(Component)]
 pub(crate) struct Receiver {
-    pub(crate) node: Entity,
     sink: Sink,
     told: BTreeSet<PacketId>,
     fresh: bool,
@@ -52,12 +52,12 @@ pub(crate) fn open_receive(
         ));
     }
     let receiver = Receiver {
-        node,
         sink: open.sink,
         told: BTreeSet::new(),
         fresh: true,
     };
-    commands.entity(open.subscription).insert(receiver);
+    let subscription = (receiver, ReceivesFor(node));
+    commands.entity(open.subscription).insert(subscription);
     work.write(Work { node });
     Ok(())
 }
@@ -166,18 +166,21 @@ pub(crate) fn settle_received(
     }
 }
 
+type Keeper<'a> = (&'a Cache, &'a DayKeys, Option<&'a Receivers>);
+
 /// A packet that our own cache keeps may be for us.
 pub(crate) fn bring_own(
     mut kept: MessageReader<PacketKept>,
     mut receivers: Query<&mut Receiver>,
-    nodes: Query<(&Cache, &DayKeys)>,
+    nodes: Query<Keeper>,
     now: Res<Now>,
     mut brought: MessageWriter<PacketBrought>,
-    mut work: MessageWriter<Work>,
+    mut work: ParamSet<(MessageReader<Work>, MessageWriter<Work>)>,
 ) {
     let carrier = None;
+    let at_work = at_work(&mut work.p0());
     for PacketKept { node, id, tag } in kept.read() {
-        if let Ok((cache, keys)) = nodes.get(*node)
+        if let Ok((cache, keys, _)) = nodes.get(*node)
             && keys.has(*tag)
             && let Some(packet) = cache.get(*id, now.time)
         {
@@ -186,24 +189,30 @@ pub(crate) fn bring_own(
                 carrier,
                 packet,
             });
-            work.write(Work { node: *node });
+            work.p1().write(Work { node: *node });
         }
     }
-    for mut receiver in receivers.iter_mut().filter(|receiver| receiver.fresh) {
-        let Ok((cache, keys)) = nodes.get(receiver.node) else {
+    for node in at_work {
+        let Ok((cache, keys, Some(listening))) = nodes.get(node) else {
             continue;
         };
+        // Of a node without keys they are made later in this turn, and the receiver stays fresh until the next look.
         let tags = keys.tags();
-        if tags.is_empty() {
-            continue; // The day's keys are made later in this turn.
+        let mut fresh = false;
+        for receiver in listening.iter() {
+            if let Ok(mut receiver) = receivers.get_mut(receiver)
+                && receiver.fresh
+                && !tags.is_empty()
+            {
+                (receiver.fresh, fresh) = (false, true);
+            }
         }
-        receiver.fresh = false;
-        for (_, tag) in tags {
+        for (_, tag) in tags.into_iter().filter(|_| fresh) {
             let mut after = PacketId([0; 16]);
             while let (Some(packet), _) = cache.page(tag, after, now.time, |_| true) {
                 after = packet.id();
                 brought.write(PacketBrought {
-                    node: receiver.node,
+                    node,
                     carrier,
                     packet,
                 });
@@ -216,6 +225,7 @@ type Opener<'a> = (
     &'a Identity,
     &'a DayKeys,
     &'a Seen,
+    Has<Receivers>,
     (
         &'a mut Inbox,
         &'a mut Receipts,
@@ -227,7 +237,6 @@ type Opener<'a> = (
 pub(crate) fn open_brought(
     mut brought: MessageReader<PacketBrought>,
     mut nodes: Query<Opener>,
-    receivers: Query<&Receiver>,
     now: Res<Now>,
 ) {
     for PacketBrought {
@@ -236,7 +245,7 @@ pub(crate) fn open_brought(
         packet,
     } in brought.read()
     {
-        let Ok((identity, keys, seen, own)) = nodes.get_mut(*node) else {
+        let Ok((identity, keys, seen, receives, own)) = nodes.get_mut(*node) else {
             continue;
         };
         let (mut inbox, mut receipts, mut fetcher, mut drops) = own;
@@ -259,7 +268,7 @@ pub(crate) fn open_brought(
             }
             continue;
         }
-        if !receivers.iter().any(|receiver| receiver.node == *node) {
+        if !receives {
             continue; // Nobody is there to have it; its carriers keep it.
         }
         match inbox.arrive(identity, packet, *carrier) {
@@ -296,22 +305,18 @@ type Rounds<'a> = (
     &'a mut Errands,
     &'a Carriers,
     Option<&'a ClockError>,
+    Has<Receivers>,
 );
 
-pub(crate) fn plan_rounds(
-    mut work: MessageReader<Work>,
-    mut nodes: Query<Rounds>,
-    receivers: Query<&Receiver>,
-    now: Res<Now>,
-) {
+pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds>, now: Res<Now>) {
     for node in at_work(&mut work) {
-        let Ok((mailbox, mut keys, mut fetcher, mut errands, carriers, clock)) =
+        let Ok((mailbox, mut keys, mut fetcher, mut errands, carriers, clock, receives)) =
             nodes.get_mut(node)
         else {
             continue; // No mailbox.
         };
         let mut tasks = Vec::new();
-        if receivers.iter().any(|receiver| receiver.node == node) {
+        if receives {
             let today = day_of(now.unix_ms_of(clock));
             keys.refresh(mailbox, today);
             fetcher.look(&keys, carriers.list(), today, now.time);
@@ -356,17 +361,17 @@ impl Told {
 
 pub(crate) fn tell_receivers(
     mut work: MessageReader<Work>,
-    nodes: Query<&Inbox>,
+    nodes: Query<(&Inbox, &Receivers)>,
     mut receivers: Query<&mut Receiver>,
 ) {
     for node in at_work(&mut work) {
-        let Ok(inbox) = nodes.get(node) else {
-            continue;
+        let Ok((inbox, listening)) = nodes.get(node) else {
+            continue; // Nobody listens.
         };
-        for mut receiver in receivers
-            .iter_mut()
-            .filter(|receiver| receiver.node == node)
-        {
+        for receiver in listening.iter() {
+            let Ok(mut receiver) = receivers.get_mut(receiver) else {
+                continue;
+            };
             receiver.told.retain(|id| inbox.has(*id));
             for (id, received) in inbox.in_order() {
                 if receiver.told.contains(&id) {

@@ -8,6 +8,7 @@ use crate::errands::{Errands, Task};
 use crate::head::{Head, Kind};
 use crate::life::day_of;
 use crate::limits::EXPIRY_HOURS_MAX;
+use crate::listeners::{Watchers, Watches};
 use crate::messages::{ErrandDone, Work};
 use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::outbox::{Outbox, Word};
@@ -192,10 +193,9 @@ pub(crate) fn call_outbox(
     Answer::of(told)
 }
 
-/// On a subscription: who wants to know of our messages, and of which it does not know the latest.
+/// On a subscription, beside [`Watches`]: of which messages it does not know the latest.
 #[derive(Component)]
 pub(crate) struct Watcher {
-    node: Entity,
     sink: Sink,
     behind: BTreeSet<MessageId>,
 }
@@ -211,11 +211,11 @@ pub(crate) fn open_watch(
     let outbox = nodes.get(node).map_err(|error| failed(&error))?;
     let behind = outbox.messages().map(|(id, _)| *id).collect();
     let watcher = Watcher {
-        node,
         sink: open.sink,
         behind,
     };
-    commands.entity(open.subscription).insert(watcher);
+    let subscription = (watcher, Watches(node));
+    commands.entity(open.subscription).insert(subscription);
     work.write(Work { node });
     Ok(())
 }
@@ -285,14 +285,21 @@ pub(crate) fn place_sent(mut work: MessageReader<Work>, mut nodes: Query<Placer>
     }
 }
 
+type Teller<'a> = (
+    &'a mut Outbox,
+    &'a mut Errands,
+    &'a RelaySettings,
+    Option<&'a Watchers>,
+);
+
 /// Writes down what changed, and tells who watches. After `run_errands`, which sees copies leave.
 pub(crate) fn tell_watchers(
     mut work: MessageReader<Work>,
-    mut nodes: Query<(&mut Outbox, &mut Errands, &RelaySettings)>,
+    mut nodes: Query<Teller>,
     mut watchers: Query<&mut Watcher>,
 ) {
     for node in at_work(&mut work) {
-        let Ok((mut outbox, mut errands, settings)) = nodes.get_mut(node) else {
+        let Ok((mut outbox, mut errands, settings, watching)) = nodes.get_mut(node) else {
             continue;
         };
         let changed = outbox.take_changed();
@@ -312,7 +319,10 @@ pub(crate) fn tell_watchers(
                 tracing::error!(%error, %id, "the state of a message is not on disk");
             }
         }
-        for mut watcher in watchers.iter_mut().filter(|watcher| watcher.node == node) {
+        for watcher in watching.into_iter().flat_map(|watching| watching.iter()) {
+            let Ok(mut watcher) = watchers.get_mut(watcher) else {
+                continue;
+            };
             watcher.behind.extend(&changed);
             while let Some(id) = watcher.behind.pop_first() {
                 let Some(message) = outbox.get(id) else {

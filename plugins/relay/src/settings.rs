@@ -135,7 +135,10 @@ fn equip_all(
         } else {
             0
         };
-        timers.set::<OwnTimer>(*node, now.time);
+        // Who only carries is never woken for itself.
+        if outbox.is_under_way() {
+            timers.set::<OwnTimer>(*node, now.time);
+        }
         commands.entity(*node).insert((
             (
                 Cache::new(capacity),
