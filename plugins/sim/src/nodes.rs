@@ -83,6 +83,7 @@ impl NewNode {
             nat,
             share: (number % 100) as u8,
             uplink: Uplink::default(),
+            twice: 0,
         };
         let mut node = world.spawn((
             (Node, random, Bound(inside), host),

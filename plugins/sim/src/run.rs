@@ -1,5 +1,6 @@
 //! A scenario is run: nodes join, go and come back, write to each other, and what came of it is counted.
 
+mod accounts;
 mod crowd;
 mod hops;
 mod lost_links;
@@ -165,6 +166,7 @@ impl<'a> Run<'a> {
         let path = scenario.network.clone();
         app.add_plugins((LinkPlugin, RelayPlugin::default(), SimPlugin { seed, path }));
         hops::add(&mut app);
+        accounts::add(&mut app);
         let client = app.client(Grants::everything());
         let sim = Virtual::start(app, BEGIN_UNIX_MS)?.in_steps(TICK);
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x0070_6c61_6e00);
@@ -214,6 +216,8 @@ impl<'a> Run<'a> {
             let (sim, crowd) = (&mut self.sim, &mut self.crowd);
             self.mail.watch_leavers(sim, crowd, &mut self.lost);
             self.lost.report(&mut self.sim, now);
+            let faults = accounts::faults(self.sim.app.world_mut());
+            faults.iter().for_each(|fault| self.mail.violate(now, fault));
         }
         Ok(())
     }

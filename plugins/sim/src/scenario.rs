@@ -189,6 +189,8 @@ pub struct Must {
     /// Half of the delivered messages took at most so long.
     #[serde(with = "optional_span", skip_serializing_if = "Option::is_none")]
     pub median_wait: Option<Duration>,
+    /// Links that were called lost, over all nodes, at most. Each end counts.
+    pub links_lost: Option<u64>,
     /// Memory, at most; checked in release builds only.
     pub bytes_per_node: Option<u64>,
     /// Datagrams a node hands to the network in an hour, on average, at most.

@@ -11,6 +11,8 @@ use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Due, Now, Time, Timers};
 use dunlin_net::{Bound, DatagramIn, DatagramOut};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Timer of the network: something arrives.
 pub(crate) struct Arrive;
@@ -25,6 +27,8 @@ pub(crate) struct Host {
     /// 0 to 99: on which side of a partition it falls.
     pub share: u8,
     pub uplink: Uplink,
+    /// Data messages that came to it a second time, for the network had doubled them.
+    pub twice: u64,
 }
 
 /// A datagram between two nodes.
@@ -33,7 +37,12 @@ struct Flying {
     to: Place,
     share: u8,
     bytes: Bytes,
+    /// Of a doubled one, shared by both: whether the other has arrived.
+    doubled: Option<Arc<AtomicBool>>,
 }
+
+/// First byte of a data message. PROTOCOL 2.1
+const DATA: u8 = 7;
 
 /// The virtual network.
 #[derive(Resource)]
@@ -130,8 +139,9 @@ fn send(
     match network.way.fate(&mut host.uplink, bytes.len(), now, random) {
         Fate::Lost(loss) => Err(loss),
         Fate::Arrives { at, again } => {
+            let doubled = again.map(|_| Arc::new(AtomicBool::new(false)));
             for at in std::iter::once(at).chain(again) {
-                let (bytes, share) = (bytes.clone(), host.share);
+                let (bytes, share, doubled) = (bytes.clone(), host.share, doubled.clone());
                 network.under_way.put(
                     at,
                     Flying {
@@ -139,6 +149,7 @@ fn send(
                         to,
                         share,
                         bytes,
+                        doubled,
                     },
                 );
             }
@@ -150,7 +161,7 @@ fn send(
 /// Hands out what arrives in this turn. In `Ingest`, set `NetSystems::Receive`.
 pub(crate) fn arrive(
     mut due: MessageReader<Due<Arrive>>,
-    hosts: Query<&Host>,
+    mut hosts: Query<&mut Host>,
     mut network: ResMut<Network>,
     now: Res<Now>,
     mut timers: ResMut<Timers>,
@@ -176,13 +187,19 @@ pub(crate) fn arrive(
             to,
             share,
             bytes,
+            doubled,
         } = flying;
         let target = places.target(from, to, now.time).and_then(|node| {
-            let host = hosts.get(node).map_err(|_| Loss::Offline)?;
+            let mut host = hosts.get_mut(node).map_err(|_| Loss::Offline)?;
             let apart = |edge: u8| (share < edge) != (host.share < edge);
             match *partition {
                 Some(edge) if apart(edge) => Err(Loss::Partition),
-                _ => Ok((node, host.number)),
+                _ => {
+                    let again = |other: &AtomicBool| other.swap(true, Ordering::Relaxed);
+                    let second = doubled.as_deref().is_some_and(again);
+                    host.twice += u64::from(second && bytes.first() == Some(&DATA));
+                    Ok((node, host.number))
+                }
             }
         });
         match target {

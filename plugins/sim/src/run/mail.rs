@@ -295,7 +295,7 @@ impl Mail {
         }
     }
 
-    fn violate(&mut self, now: Time, what: &str) {
+    pub(super) fn violate(&mut self, now: Time, what: &str) {
         if self.violations.len() < VIOLATIONS_MAX {
             let at = now - Time::ZERO;
             self.violations.push(format!("at {at:?}: {what}"));

@@ -1,6 +1,7 @@
 //! What a run came to, and whether what had to hold did.
 
 use super::Run;
+use super::accounts::LinksLost;
 use crate::report::{Check, Report};
 use crate::scenario::Must;
 use crate::units::{bytes, count, percent, time};
@@ -43,6 +44,14 @@ impl Run<'_> {
             checks: Vec::new(),
         };
         report.checks = checks(&self.scenario.must, &report, &self.mail.violations);
+        if let Some(most) = self.scenario.must.links_lost {
+            let lost = self.sim.app.world().resource::<LinksLost>().0;
+            report.checks.push(Check {
+                claim: format!("links lost ≤ {}", count(most)),
+                found: count(lost),
+                held: lost <= most,
+            });
+        }
         report
     }
 
