@@ -217,7 +217,9 @@ impl<'a> Run<'a> {
             self.mail.watch_leavers(sim, crowd, &mut self.lost);
             self.lost.report(&mut self.sim, now);
             let faults = accounts::faults(self.sim.app.world_mut());
-            faults.iter().for_each(|fault| self.mail.violate(now, fault));
+            for fault in &faults {
+                self.mail.violate(now, fault);
+            }
         }
         Ok(())
     }

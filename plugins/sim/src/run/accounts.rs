@@ -5,8 +5,8 @@ use crate::wire::Host;
 use dunlin_engine::App;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::{DownReason, Drops, PeerDown};
-use dunlin_relay::{Cache, RelaySystems};
 use dunlin_relay::limits::{INDEX_BYTES, LARGE_PACKET_BYTES, SMALL_PACKET_BYTES};
+use dunlin_relay::{Cache, RelaySystems};
 
 /// Links of all nodes that PINGs without an answer, or the end of a session, called lost.
 #[derive(Resource, Default)]

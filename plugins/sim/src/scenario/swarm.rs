@@ -115,7 +115,11 @@ impl Scenario {
         if scenario.all_must_arrive() {
             scenario.must.delivered_percent = Some(100.0);
             // Who left cannot tell us.
-            if scenario.messages.iter().all(|traffic| !traffic.sender_leaves) {
+            if scenario
+                .messages
+                .iter()
+                .all(|traffic| !traffic.sender_leaves)
+            {
                 scenario.must.proved_percent = Some(100.0);
             }
         }
