@@ -278,6 +278,9 @@ pub(crate) fn run_errands(
                     }
                 }
                 Action::HangUp(link) => {
+                    if let Ok(peer) = links.get(link) {
+                        keys.forget_link(&peer.handshake_hash);
+                    }
                     let reason = CloseReason::Idle;
                     hang_ups.write(HangUp { peer: link, reason });
                 }

@@ -68,25 +68,27 @@ reasons! {
     InboxFull = "inbox full",
 }
 
-/// A node's counters, one for each reason.
+/// A node's counters, one for each reason; one that has come to 4,294,967,295 stays there.
 #[derive(Component, Clone, Default)]
-pub struct Drops([u64; DropReason::ALL.len()]);
+pub struct Drops([u32; DropReason::ALL.len()]);
 
 impl Drops {
     /// Adds one.
     pub fn count(&mut self, reason: DropReason) {
-        self.0[reason as usize] += 1;
+        let counter = &mut self.0[reason as usize];
+        *counter = counter.saturating_add(1);
     }
 
     /// How often it happened.
     #[must_use]
     pub fn get(&self, reason: DropReason) -> u64 {
-        self.0[reason as usize]
+        self.0[reason as usize].into()
     }
 
     /// Those that happened at all.
     pub fn counted(&self) -> impl Iterator<Item = (DropReason, u64)> {
         let all = DropReason::ALL.iter().copied().zip(self.0);
         all.filter(|(_, count)| *count != 0)
+            .map(|(reason, count)| (reason, count.into()))
     }
 }

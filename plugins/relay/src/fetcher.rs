@@ -2,7 +2,7 @@
 
 use crate::errands::Task;
 use crate::frames::Frame;
-use crate::limits::{ASKED, DAYS_BACK, KEPT_LINKS_MAX};
+use crate::limits::{ASKED, DAYS_BACK, ERRAND_LINKS_MAX, KEPT_LINKS_MAX};
 use crate::mailbox::{Claim, DayKey, Mailbox};
 use crate::packet::{Packet, PacketId, Tag};
 use crate::placement::{Candidate, place};
@@ -24,8 +24,8 @@ pub struct DayKeys {
     claims: BTreeMap<([u8; 32], u16), Claim>,
 }
 
-/// Claims of 18 days on 16 links, and of the links before them.
-const CLAIMS_MAX: usize = 1_024;
+/// Claims of 18 days on 16 links, and of the sessions before theirs.
+const CLAIMS_MAX: usize = 2 * 18 * ERRAND_LINKS_MAX;
 
 impl DayKeys {
     /// Days −16 to +1.
@@ -49,6 +49,12 @@ impl DayKeys {
         Some(claim.or_insert_with(|| key.claim(handshake_hash)).clone())
     }
 
+    /// The link is not there any more, and what was signed for it is of no use: carriers come and go all day.
+    pub(crate) fn forget_link(&mut self, handshake_hash: &[u8; 32]) {
+        self.claims
+            .retain(|(theirs, _), _| theirs != handshake_hash);
+    }
+
     pub(crate) fn has(&self, tag: Tag) -> bool {
         self.keys.values().any(|key| key.tag() == tag)
     }
@@ -70,9 +76,12 @@ struct Round {
     subscribed: BTreeSet<u16>,
 }
 
-/// A recipient's rounds. At most 16 carriers for each of 18 days.
+/// A recipient's rounds. At most 16 carriers for each of 18 days. A node that fetches nothing has none, and pays for a pointer.
 #[derive(Component, Default)]
-pub struct Fetcher {
+pub struct Fetcher(Option<Box<Rounds>>);
+
+#[derive(Default)]
+struct Rounds {
     tags: Vec<(u16, Tag)>,
     candidates: Vec<Candidate>,
     targets: BTreeMap<PeerId, Vec<u16>>,
@@ -87,43 +96,45 @@ const SETTLED: Duration = Duration::from_secs(10);
 impl Fetcher {
     /// Takes in which days and carriers there are. Does nothing if neither changed.
     pub(crate) fn look(&mut self, keys: &DayKeys, candidates: &[Candidate], today: u16, now: Time) {
+        let this = self.0.get_or_insert_default();
         let tags = keys.tags();
-        if tags == self.tags && candidates == self.candidates {
+        if tags == this.tags && candidates == this.candidates {
             return;
         }
-        self.targets.clear();
+        this.targets.clear();
         for (day, tag) in &tags {
             for candidate in place(*tag, candidates, ASKED) {
-                self.targets.entry(candidate.id).or_default().push(*day);
+                this.targets.entry(candidate.id).or_default().push(*day);
             }
         }
-        self.kept.clear();
+        this.kept.clear();
         if let Some((_, tag)) = tags.iter().find(|(day, _)| *day == today) {
             let nearest = place(*tag, candidates, KEPT_LINKS_MAX);
-            self.kept
+            this.kept
                 .extend(nearest.into_iter().map(|candidate| candidate.id));
         }
-        if self
+        if this
             .targets
             .keys()
-            .any(|carrier| !self.rounds.contains_key(carrier))
+            .any(|carrier| !this.rounds.contains_key(carrier))
         {
-            self.changed = now;
+            this.changed = now;
         }
-        let targets = &self.targets;
-        self.rounds
+        let targets = &this.targets;
+        this.rounds
             .retain(|carrier, _| targets.contains_key(carrier));
-        (self.tags, self.candidates) = (tags, candidates.to_vec());
+        (this.tags, this.candidates) = (tags, candidates.to_vec());
     }
 
     /// Carriers whose links stay up for subscriptions: the 8 nearest to today's tag.
-    pub(crate) fn kept(&self) -> &BTreeSet<PeerId> {
-        &self.kept
+    pub(crate) fn kept(&self) -> BTreeSet<PeerId> {
+        let this = self.0.as_ref();
+        this.map_or_else(BTreeSet::new, |this| this.kept.clone())
     }
 
     /// Since when no new carrier was heard of.
     pub(crate) fn changed(&self) -> Time {
-        self.changed
+        self.0.as_ref().map_or(Time::ZERO, |this| this.changed)
     }
 
     /// What is to be asked of whom now.
@@ -133,8 +144,12 @@ impl Fetcher {
         may_reach: impl Fn(&PeerId) -> bool,
     ) -> Vec<(PeerId, Task)> {
         let mut tasks = Vec::new();
-        for (carrier, days) in &self.targets {
-            let round = self.rounds.entry(*carrier).or_insert_with(|| Round {
+        let Some(this) = &mut self.0 else {
+            return tasks;
+        };
+        let this = &mut **this; // Its parts are borrowed one by one.
+        for (carrier, days) in &this.targets {
+            let round = this.rounds.entry(*carrier).or_insert_with(|| Round {
                 ended: false,
                 next: now,
                 wait: ROUND_FIRST,
@@ -150,7 +165,7 @@ impl Fetcher {
                 round.next = now + ROUND_FIRST;
                 continue;
             }
-            if self.kept.contains(carrier) {
+            if this.kept.contains(carrier) {
                 // Subscribed before fetched, so that nothing can arrive in between unseen.
                 for day in days {
                     if round.subscribed.insert(*day) {
@@ -171,18 +186,26 @@ impl Fetcher {
     /// while.
     #[must_use]
     pub fn has_asked_all(&self, now: Time) -> bool {
-        !self.targets.is_empty()
-            && now - self.changed >= SETTLED
-            && self.targets.keys().all(|carrier| {
-                let round = self.rounds.get(carrier);
+        let Some(this) = &self.0 else {
+            return false;
+        };
+        !this.targets.is_empty()
+            && now - this.changed >= SETTLED
+            && this.targets.keys().all(|carrier| {
+                let round = this.rounds.get(carrier);
                 round.is_some_and(|round| round.ended && round.open.is_empty())
             })
     }
 
     /// When [`poll`](Self::poll) has something to do next.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let idle = self.rounds.values().filter(|round| round.open.is_empty());
+        let this = self.0.as_ref()?;
+        let idle = this.rounds.values().filter(|round| round.open.is_empty());
         idle.map(|round| round.next).min()
+    }
+
+    fn round_mut(&mut self, carrier: PeerId) -> Option<&mut Round> {
+        self.0.as_mut()?.rounds.get_mut(&carrier)
     }
 
     /// What came of a FETCH: a packet, and the next thing to ask if there is more.
@@ -203,7 +226,7 @@ impl Fetcher {
             let after = packet.id();
             return (Some(packet.clone()), Some(Task::Fetch { day, after }));
         }
-        if let Some(round) = self.rounds.get_mut(&carrier) {
+        if let Some(round) = self.round_mut(carrier) {
             round.open.remove(&day);
             if round.open.is_empty() {
                 round.ended = true;
@@ -221,21 +244,21 @@ impl Fetcher {
 
     /// The carrier brought something that was not known.
     pub(crate) fn news(&mut self, carrier: PeerId) {
-        if let Some(round) = self.rounds.get_mut(&carrier) {
+        if let Some(round) = self.round_mut(carrier) {
             round.news = true;
         }
     }
 
     /// A subscription was refused, or its carrier not reached.
     pub(crate) fn not_subscribed(&mut self, carrier: PeerId, day: u16) {
-        if let Some(round) = self.rounds.get_mut(&carrier) {
+        if let Some(round) = self.round_mut(carrier) {
             round.subscribed.remove(&day);
         }
     }
 
     /// A link is down, and its subscriptions with it.
     pub(crate) fn link_lost(&mut self, carrier: PeerId, now: Time) {
-        if let Some(round) = self.rounds.get_mut(&carrier) {
+        if let Some(round) = self.round_mut(carrier) {
             round.subscribed.clear();
             round.wait = ROUND_FIRST;
             round.next = round.next.min(now + ROUND_FIRST);

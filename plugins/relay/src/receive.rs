@@ -320,7 +320,7 @@ pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds
             let today = day_of(now.unix_ms_of(clock));
             keys.refresh(mailbox, today);
             fetcher.look(&keys, carriers.list(), today, now.time);
-            errands.keep(fetcher.kept().clone());
+            errands.keep(fetcher.kept());
             tasks = fetcher.poll(now.time, |carrier| errands.may_reach(carrier, now.time));
         } else {
             errands.keep(BTreeSet::new());

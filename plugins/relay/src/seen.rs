@@ -20,7 +20,7 @@ pub struct Seen {
     ids: BTreeSet<PacketId>,
     oldest_first: BTreeSet<(u16, PacketId)>,
     stale: usize,
-    disk: Option<Disk>,
+    disk: Option<Box<Disk>>,
 }
 
 struct Disk {
@@ -51,10 +51,10 @@ impl Seen {
         seen.forget_old(today);
         let log = seen.rewritten(path)?;
         seen.stale = 0;
-        seen.disk = Some(Disk {
+        seen.disk = Some(Box::new(Disk {
             path: path.to_owned(),
             log,
-        });
+        }));
         Ok(seen)
     }
 
@@ -65,7 +65,7 @@ impl Seen {
         let path = PathBuf::from("/dev/full");
         let disk = OpenOptions::new().write(true).open(&path).ok();
         Self {
-            disk: disk.map(|log| Disk { path, log }),
+            disk: disk.map(|log| Box::new(Disk { path, log })),
             ..Self::default()
         }
     }
@@ -105,7 +105,7 @@ impl Seen {
         {
             let log = self.rewritten(&path)?;
             self.stale = 0;
-            self.disk = Some(Disk { path, log });
+            self.disk = Some(Box::new(Disk { path, log }));
         }
         Ok(())
     }

@@ -166,7 +166,10 @@ fn equip_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dunlin_engine::Config;
+    use dunlin_engine::{App, Config, Node, Random, Virtual};
+    use dunlin_net::LinkPlugin;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
 
     fn section(text: &str) -> Result<Section, String> {
         let mut config = Config::parse(text, "dunlin.toml").map_err(|error| error.to_string())?;
@@ -185,6 +188,50 @@ mod tests {
         assert!(settings.carry && settings.cache_bytes == 1_000);
         assert_eq!(settings.outbox, program.outbox);
         assert_eq!(section("").unwrap().over(program.clone()), program);
+    }
+
+    /// One World holds a million nodes, of which nearly all only carry. None of these has memory elsewhere until it is used.
+    #[test]
+    fn what_a_node_is_equipped_with_takes_a_kilobyte_at_most() {
+        let sizes = [
+            size_of::<RelaySettings>(),
+            size_of::<Cache>(),
+            size_of::<Tombstones>(),
+            size_of::<Drops>(),
+            size_of::<Subscribers>(),
+            size_of::<Mirror>(),
+            size_of::<Carriers>(),
+            size_of::<Errands>(),
+            size_of::<Outbox>(),
+            size_of::<Receipts>(),
+            size_of::<Fetcher>(),
+            size_of::<DayKeys>(),
+            size_of::<Inbox>(),
+            size_of::<Seen>(),
+        ];
+        // Beside each stand two ticks of bevy's change detection.
+        let bytes: usize = sizes.iter().map(|size| size + 8).sum();
+        assert!(bytes <= 1_024, "{bytes}: {sizes:?}");
+    }
+
+    #[test]
+    fn a_node_that_only_carries_is_never_woken_for_itself() {
+        let mut app = App::new();
+        app.add_plugins((LinkPlugin, crate::RelayPlugin::default()));
+        app.add_message::<dunlin_net::DatagramIn>()
+            .add_message::<dunlin_net::DatagramOut>();
+        let mut random = ChaCha20Rng::seed_from_u64(1);
+        let identity = Identity::generate(&mut random);
+        let settings = LinkSettings::default();
+        let parts = (Node, Random::from_seed(1, 1), settings, identity);
+        let node = app.world_mut().spawn(parts).id();
+        let mut run = Virtual::start(app, 1_767_268_800_000).unwrap();
+        run.run_for(std::time::Duration::from_secs(1));
+        let world = run.app.world();
+        assert!(world.get::<Cache>(node).is_some());
+        let timers = world.resource::<Timers>();
+        assert_eq!(timers.get::<OwnTimer>(node), None);
+        assert!(world.get::<Carriers>(node).unwrap().list().is_empty());
     }
 
     #[test]
