@@ -216,9 +216,10 @@ impl<'a> Run<'a> {
             let (sim, crowd) = (&mut self.sim, &mut self.crowd);
             self.mail.watch_leavers(sim, crowd, &mut self.lost);
             self.lost.report(&mut self.sim, now);
-            let faults = accounts::faults(self.sim.app.world_mut());
-            for fault in &faults {
-                self.mail.violate(now, fault);
+            if accounts::are_due(now, self.scenario.node_count()) {
+                for fault in accounts::faults(self.sim.app.world_mut()) {
+                    self.mail.violate(now, &fault);
+                }
             }
         }
         Ok(())

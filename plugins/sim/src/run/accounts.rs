@@ -2,8 +2,8 @@
 //! one datagram that does its work twice.
 
 use crate::wire::Host;
-use dunlin_engine::App;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{App, Time};
 use dunlin_net::{DownReason, Drops, PeerDown};
 use dunlin_relay::limits::{INDEX_BYTES, LARGE_PACKET_BYTES, SMALL_PACKET_BYTES};
 use dunlin_relay::{Cache, RelaySystems};
@@ -20,6 +20,12 @@ pub(super) fn add(app: &mut App) {
 fn count_lost(mut down: MessageReader<PeerDown>, mut lost: ResMut<LinksLost>) {
     let losses = down.read().filter(|down| down.reason == DownReason::Lost);
     lost.0 += losses.count() as u64;
+}
+
+/// Every second in a small run; in one of a million nodes every thousand, or looking would take most of its time.
+pub(super) fn are_due(now: Time, nodes: u64) -> bool {
+    let every = (nodes / 1_000).max(1);
+    (now.0 / 1_000_000).is_multiple_of(every)
 }
 
 /// Every account that does not add up.
