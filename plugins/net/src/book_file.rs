@@ -1,8 +1,9 @@
 //! The address book on disk. Written whole beside the old one, then put in its place; read row by row, so that a torn or hostile
 //! file costs rows and never the start.
 
+use crate::AddressBook;
 use crate::address::{ADDRESS_BYTES, decode_address, encode_address};
-use crate::book::{AddressBook, Bucket, KnownPeer, Row};
+use crate::book_row::{Bucket, KnownPeer, Row};
 use crate::limits::{BOOK_ANCHORS, BOOK_ROWS_MAX};
 use crate::{About, PeerId};
 use std::fs::{self, File, OpenOptions};

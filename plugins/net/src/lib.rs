@@ -26,6 +26,7 @@ mod address;
 mod admission;
 mod book;
 mod book_file;
+mod book_row;
 mod control;
 mod cookie;
 mod data;
@@ -65,7 +66,8 @@ mod traffic;
 mod udp;
 
 pub use address::{ADDRESS_BYTES, Prefix, decode_address, encode_address, is_reachable};
-pub use book::{AddressBook, KnownPeer};
+pub use book::AddressBook;
+pub use book_row::KnownPeer;
 pub use drops::{DropReason, Drops};
 pub use identity::{IdError, Identity, PeerId};
 pub use keyfile::{KeyFile, KeyFileError};

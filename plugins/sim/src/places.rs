@@ -132,9 +132,15 @@ impl Places {
         random: &mut impl Rng,
     ) -> Result<Place, Loss> {
         let source = match nat {
-            Some(nat) => self.nats[nat as usize]
-                .out(from, to, now, random)
-                .ok_or(Loss::MappingsFull)?,
+            Some(nat) => {
+                let nat = &mut self.nats[nat as usize];
+                if to.ip() == nat.public() {
+                    nat.hairpin(from, to.port(), now, random)?.0
+                } else {
+                    let mapped = nat.out(from, to, now, random);
+                    mapped.ok_or(Loss::MappingsFull)?
+                }
+            }
             None => from,
         };
         Place::of(source).ok_or(Loss::NoRoute)

@@ -74,7 +74,8 @@ impl<T> Wheel<T> {
     }
 
     /// How many things are under way.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.near + self.far.values().map(Vec::len).sum::<usize>()
     }
 }

@@ -81,11 +81,6 @@ impl Network {
         }
     }
 
-    /// Datagrams on their way.
-    pub(crate) fn under_way(&self) -> usize {
-        self.under_way.len()
-    }
-
     fn arm(&mut self, timers: &mut Timers) {
         let first = self.under_way.first();
         if first != self.armed {
