@@ -76,6 +76,11 @@ macro_rules! plugins_tuple {
     };
 }
 
+/// No plugin.
+impl Plugins<()> for () {
+    fn collect(self, _: &mut Vec<Box<dyn Plugin>>) {}
+}
+
 plugins_tuple!((A, MA));
 plugins_tuple!((A, MA), (B, MB));
 plugins_tuple!((A, MA), (B, MB), (C, MC));

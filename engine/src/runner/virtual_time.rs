@@ -9,6 +9,9 @@ pub struct Virtual {
     pub app: App,
     now: Now,
     step: Duration,
+    /// When the turn after the last one is due.
+    due: Option<Time>,
+    in_place: u32,
 }
 
 /// Turns without any step of time after which a run is called stuck.
@@ -30,6 +33,8 @@ impl Virtual {
             app,
             now,
             step: Duration::from_micros(1),
+            due: None,
+            in_place: 0,
         })
     }
 
@@ -48,7 +53,32 @@ impl Virtual {
 
     /// Runs one turn now, and says when the next is due.
     pub fn turn(&mut self) -> Option<Time> {
-        self.app.turn(self.now)
+        self.due = self.app.turn(self.now);
+        self.due
+    }
+
+    /// Moves to when the next turn is due, at most to `end`, and runs it. Says whether it did: at `end` there is nothing left to do.
+    /// Inputs given since the last turn wait for their own: call [`turn`](Virtual::turn) first.
+    ///
+    /// # Panics
+    /// If a million turns pass without a step of time: some timer is set in the past again and again.
+    pub fn step(&mut self, end: Time) -> bool {
+        if self.now.time >= end {
+            return false;
+        }
+        let step = self.step.as_micros() as u64;
+        let due = self.due.unwrap_or(end).max(self.now.time);
+        let at = Time(due.0.div_ceil(step).saturating_mul(step)).min(end);
+        if at == self.now.time {
+            self.in_place += 1;
+            let stuck = self.in_place >= TURNS_IN_PLACE_MAX;
+            assert!(!stuck, "time stands still at {at:?}");
+        } else {
+            self.in_place = 0;
+            self.move_to(at);
+        }
+        self.turn();
+        true
     }
 
     /// Runs for `span` of virtual time.
@@ -59,32 +89,16 @@ impl Virtual {
     /// Runs until `done`, at most for `limit` of virtual time; says whether it was done.
     ///
     /// # Panics
-    /// If a million turns pass without a step of time: some timer is set in the past again and again.
+    /// As [`step`](Virtual::step).
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut App) -> bool) -> bool {
         let end = self.now.time + limit;
-        let mut in_place = 0;
+        self.turn();
         loop {
-            let next = self.turn();
             if done(&mut self.app) {
                 return true;
             }
-            let at = next.unwrap_or(end).max(self.now.time);
-            let step = self.step.as_micros() as u64;
-            let at = Time(at.0.div_ceil(step).saturating_mul(step));
-            if at >= end && at > self.now.time {
-                self.move_to(end);
-                self.turn();
-                return done(&mut self.app);
-            }
-            if at == self.now.time {
-                in_place += 1;
-                assert!(in_place < TURNS_IN_PLACE_MAX, "time stands still at {at:?}");
-                if at >= end {
-                    return false;
-                }
-            } else {
-                in_place = 0;
-                self.move_to(at);
+            if !self.step(end) {
+                return false;
             }
         }
     }

@@ -75,7 +75,6 @@ impl HalfOpens {
         Some(*row)
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

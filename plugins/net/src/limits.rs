@@ -34,7 +34,7 @@ pub(crate) const LINKS_WIDE_PREFIX_MAX: usize = 2;
 
 /// Sessions whose initiator has not proved itself yet; more would be a stranger's memory to fill.
 // PROTOCOL 2.2
-pub(crate) const HALF_OPEN_MAX: usize = 256;
+pub const HALF_OPEN_MAX: usize = 256;
 /// Of those, how many from one prefix (3.6).
 // PROTOCOL 2.2
 pub(crate) const HALF_OPEN_PREFIX_MAX: usize = 8;
@@ -43,6 +43,8 @@ pub(crate) const HALF_OPEN_AGE_MAX: Duration = HANDSHAKE_AGE_MAX;
 /// Handshakes under way that this node began.
 // PROTOCOL 5
 pub(crate) const DIALS_MAX: usize = 256;
+/// Links and dials of a node together.
+pub const LINK_ROWS_MAX: usize = LINKS_MAX + DIALS_MAX;
 
 /// How often a stranger's prefix may ask for public-key work: a burst, then so many a second; guess. One handshake costs
 /// about 0.3 ms, so a prefix takes at most 0.6 % of a core.
@@ -136,7 +138,7 @@ pub(crate) const BOOK_TRIED_BUCKETS: usize = 32;
 /// Buckets that one prefix (/16) can reach.
 pub(crate) const BOOK_TRIED_BUCKETS_A_PREFIX: usize = 4;
 /// Rows of the book in all.
-pub(crate) const BOOK_ROWS_MAX: usize = (BOOK_NEW_BUCKETS + BOOK_TRIED_BUCKETS) * BOOK_BUCKET_ROWS;
+pub const BOOK_ROWS_MAX: usize = (BOOK_NEW_BUCKETS + BOOK_TRIED_BUCKETS) * BOOK_BUCKET_ROWS;
 /// Failed dials after which a row heard of makes room.
 pub(crate) const BOOK_FAILURES_MAX: u8 = 3;
 /// Links noted to come back to first after a restart, so that an attacker cannot choose our neighbours by ending us.

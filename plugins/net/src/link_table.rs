@@ -50,6 +50,18 @@ impl Links {
         self.rows.iter().map(|(entity, _)| *entity)
     }
 
+    /// How many those are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Sessions of strangers that have not proved themselves yet.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+
     fn find(&self, entity: Entity) -> Result<usize, usize> {
         self.rows
             .binary_search_by_key(&entity, |(entity, _)| *entity)

@@ -67,6 +67,12 @@ impl Inbox {
         self.order.iter().filter_map(|id| self.waiting.get(id))
     }
 
+    /// How many those are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The same with the packets' ids.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (PacketId, &Received)> {
         self.order

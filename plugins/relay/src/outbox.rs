@@ -50,6 +50,12 @@ impl Outbox {
         self.messages.iter()
     }
 
+    /// How many those are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.messages.len()
+    }
+
     /// One of them.
     #[must_use]
     pub fn get(&self, id: MessageId) -> Option<&OwnMessage> {

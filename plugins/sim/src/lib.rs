@@ -4,7 +4,6 @@
 mod loss;
 mod nat;
 mod nat_kind;
-mod nodes;
 mod path;
 mod places;
 mod plot;
@@ -13,12 +12,15 @@ mod report;
 mod run;
 mod scenario;
 mod sessions;
+mod sim;
+mod split;
 mod stand_in;
 mod trace;
 pub mod units;
 mod wheel;
 mod wire;
 
+pub use dunlin_relay::{DropReason, State};
 pub use loss::{Loss, Losses};
 pub use nat_kind::{Allocation, Depends, NatKind};
 pub use path::{Path, PathError};
@@ -30,3 +32,4 @@ pub use scenario::{
     Traffic,
 };
 pub use sessions::{Sessions, Wave};
+pub use sim::{Kind, Message, Sim, SimError, Who, days, hours, minutes, seconds};

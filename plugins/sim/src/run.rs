@@ -1,33 +1,23 @@
 //! A scenario is run: nodes join, go and come back, write to each other, and what came of it is counted.
 
-mod accounts;
 mod crowd;
-mod hops;
-mod lost_links;
-mod mail;
+mod letters;
 mod measure;
 mod memory;
 mod outcome;
 
-use crate::plugin::SimPlugin;
 use crate::report::Report;
-use crate::scenario::{KeepAlive, Scenario};
-use crate::wheel::TICK;
-use crate::wire::Network;
+use crate::scenario::Scenario;
+use crate::sim::{BEGIN_UNIX_MS, Sim, SimError};
+use crate::split::Split;
 use crowd::Crowd;
-use dunlin_engine::{App, Client, Grants, StartError, Time, Timers, Virtual};
-use dunlin_net::LinkPlugin;
-use dunlin_relay::RelayPlugin;
-use lost_links::LostLinks;
-use mail::Mail;
+use dunlin_engine::Time;
+use letters::Letters;
 use measure::Samples;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// 2026-01-01, noon, UTC: the wall clock where a run begins.
-const BEGIN_UNIX_MS: u64 = 1_767_268_800_000;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +41,9 @@ pub enum RunError {
     /// The scenario does not fit together.
     #[error("{0}")]
     Scenario(String),
-    /// The app did not start.
-    #[error("the simulation does not start: {0}")]
-    Start(#[from] StartError),
-    /// There is no room for the files that nodes keep over a restart.
-    #[error("no temporary folder for what nodes keep on disk: {0}")]
-    Folder(#[from] std::io::Error),
+    /// There is no simulation to run it in.
+    #[error(transparent)]
+    Sim(#[from] SimError),
     /// A system failed.
     #[error("system {system} failed at {at:?}: {text}")]
     System {
@@ -113,13 +100,11 @@ impl Plan {
 
 struct Run<'a> {
     scenario: &'a Scenario,
-    sim: Virtual,
-    client: Client,
+    sim: Sim,
     plan: Plan,
     random: ChaCha8Rng,
     crowd: Crowd,
-    mail: Mail,
-    lost: LostLinks,
+    letters: Letters,
     samples: Samples,
 }
 
@@ -143,14 +128,14 @@ pub fn run(
     let built = Instant::now();
     let mut told = Instant::now();
     let end = Time::ZERO + scenario.duration;
-    while run.sim.now().time < end {
+    while run.now() < end {
         run.second(end)?;
         if told.elapsed() >= Duration::from_millis(250) {
             told = Instant::now();
             progress(&Progress {
-                virtual_time: run.sim.now().time - Time::ZERO,
+                virtual_time: run.sim.now(),
                 virtual_end: scenario.duration,
-                events: run.events(),
+                events: run.sim.events(),
                 real: begun.elapsed(),
                 phase: run.phase(),
             });
@@ -162,17 +147,16 @@ pub fn run(
 
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, seed: u64) -> Result<Run<'a>, RunError> {
-        let mut app = App::new();
-        let path = scenario.network.clone();
-        app.add_plugins((LinkPlugin, RelayPlugin::default(), SimPlugin { seed, path }));
-        hops::add(&mut app);
-        accounts::add(&mut app);
-        let client = app.client(Grants::everything());
-        let sim = Virtual::start(app, BEGIN_UNIX_MS)?.in_steps(TICK);
-        let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x0070_6c61_6e00);
+        let mut sim = Sim::new(seed, ())?;
+        sim.network(scenario.network.clone());
+        sim.prefixes(scenario.prefixes);
+        sim.crypto(scenario.crypto);
+        sim.keep_alive(scenario.keep_alive);
+        sim.members.book_rows = book_rows(scenario.node_count());
+        let mut random = ChaCha8Rng::seed_from_u64(seed ^ PLAN_SALT);
         let mut plan = Plan::default();
-        let crowd = Crowd::new(scenario, seed, &mut plan)?;
-        let mail = Mail::new(scenario, seed, &crowd, &mut plan, &mut random);
+        let crowd = Crowd::new(scenario, &mut sim, &mut plan);
+        let letters = Letters::new(scenario, &mut sim, &crowd, &mut plan, &mut random);
         let samples = Samples::new(scenario, &mut plan);
         for partition in &scenario.partitions {
             plan.add(partition.at, Action::Part(partition.percent));
@@ -181,104 +165,86 @@ impl<'a> Run<'a> {
         Ok(Run {
             scenario,
             sim,
-            client,
             plan,
             random,
             crowd,
-            mail,
-            lost: LostLinks::default(),
+            letters,
             samples,
         })
     }
 
+    fn now(&self) -> Time {
+        self.sim.run.now().time
+    }
+
     /// Runs to the next whole second or planned action, whichever comes first.
     fn second(&mut self, end: Time) -> Result<(), RunError> {
-        let now = self.sim.now().time;
+        let now = self.now();
         let whole = Time((now.0 / 1_000_000 + 1) * 1_000_000).min(end);
         let stop = self.plan.next().map_or(whole, |at| at.clamp(now, whole));
         if stop > now {
-            let (mail, client) = (&mut self.mail, &self.client);
-            self.sim.run_until(stop - now, |app| {
-                mail.collect(app, client);
-                false
-            });
+            self.sim.run_to(stop - now, |_| false);
             self.check_systems()?;
         }
-        let now = self.sim.now().time;
+        let now = self.now();
         self.crowd
-            .join(&mut self.sim, now, &mut self.plan, &mut self.random);
+            .join(&mut self.sim, &mut self.plan, &mut self.random);
         while let Some(action) = self.plan.take(now) {
             self.act(action);
         }
-        self.mail.close_streams(&mut self.crowd);
-        self.mail.open_streams(&mut self.crowd, &self.client);
+        self.sim.settle();
         if now.0.is_multiple_of(1_000_000) {
-            let (sim, crowd) = (&mut self.sim, &mut self.crowd);
-            self.mail.watch_leavers(sim, crowd, &mut self.lost);
-            self.lost.report(&mut self.sim, now);
-            if accounts::are_due(now, self.scenario.node_count()) {
-                for fault in accounts::faults(self.sim.app.world_mut()) {
-                    self.mail.violate(now, &fault);
-                }
-            }
+            self.letters.watch_leavers(&mut self.sim, &mut self.crowd);
         }
         Ok(())
     }
 
     fn act(&mut self, action: Action) {
-        let folded = self.scenario.keep_alive == KeepAlive::Folded;
+        let (sim, crowd) = (&mut self.sim, &mut self.crowd);
         match action {
             Action::Toggle(number) => {
-                self.crowd.toggle(
-                    number,
-                    &mut self.sim,
-                    &mut self.plan,
-                    &mut self.random,
-                    &mut self.lost,
-                );
+                crowd.toggle(number, sim, &mut self.plan, &mut self.random);
             }
-            Action::Leave(number) => self.crowd.stop(number, &mut self.sim, &mut self.lost),
-            Action::Return(number) => self.crowd.start(number, &mut self.sim),
-            Action::Send(message) => self.mail.send(message, &self.crowd, &self.client),
-            Action::Part(percent) => {
-                self.sim.app.world_mut().resource_mut::<Network>().partition = Some(percent);
-                if folded {
-                    self.lost.part(&mut self.sim);
-                }
-            }
-            Action::Join => {
-                self.sim.app.world_mut().resource_mut::<Network>().partition = None;
-            }
-            Action::Sample => self.samples.take(&mut self.sim, &self.mail),
+            Action::Leave(number) => crowd.stop(number, sim),
+            Action::Return(number) => crowd.start(number, sim),
+            Action::Send(letter) => self.letters.send(letter, sim),
+            Action::Part(percent) => sim.split(Split::Percent(percent)),
+            Action::Join => sim.split(Split::None),
+            Action::Sample => self.samples.take(sim),
         }
     }
 
     /// A run in which a system of ours failed is worth nothing.
     fn check_systems(&self) -> Result<(), RunError> {
-        let failures = self.sim.app.world().resource::<dunlin_engine::Failures>();
+        let world = self.sim.run.app.world();
+        let failures = world.resource::<dunlin_engine::Failures>();
         match failures.iter().next() {
             None => Ok(()),
             Some((system, failure)) => Err(RunError::System {
                 system: system.to_owned(),
-                at: self.sim.now().time - Time::ZERO,
+                at: self.sim.now(),
                 text: failure.last.clone(),
             }),
         }
     }
 
     fn phase(&self) -> &'static str {
-        let now = self.sim.now().time - Time::ZERO;
         if !self.crowd.all_joined() {
             "joining"
-        } else if now < self.scenario.warm_up {
+        } else if self.sim.now() < self.scenario.warm_up {
             "warming up"
         } else {
             "running"
         }
     }
+}
 
-    fn events(&self) -> u64 {
-        let world = self.sim.app.world();
-        world.resource::<Network>().delivered + world.resource::<Timers>().fired()
+/// Of an address book: a million books of 1,536 rows would be all there is in memory.
+fn book_rows(nodes: u64) -> usize {
+    match nodes {
+        0..50_000 => dunlin_net::limits::BOOK_ROWS_MAX,
+        _ => 24,
     }
 }
+
+const PLAN_SALT: u64 = 0x0070_6c61_6e00;

@@ -3,6 +3,7 @@
 use crate::loss::{Loss, Losses};
 use crate::path::{Fate, Uplink, Way};
 use crate::places::{Place, Places};
+use crate::split::Split;
 use crate::stand_in::digest;
 use crate::trace::Trace;
 use crate::wheel::Wheel;
@@ -24,8 +25,6 @@ pub(crate) struct Host {
     pub number: u32,
     /// Behind which NAT.
     pub nat: Option<u32>,
-    /// 0 to 99: on which side of a partition it falls.
-    pub share: u8,
     pub uplink: Uplink,
     /// Data messages that came to it a second time, for the network had doubled them.
     pub twice: u64,
@@ -35,7 +34,8 @@ pub(crate) struct Host {
 struct Flying {
     from: Place,
     to: Place,
-    share: u8,
+    /// Whose it is.
+    number: u32,
     bytes: Bytes,
     /// Of a doubled one, shared by both: whether the other has arrived.
     doubled: Option<Arc<AtomicBool>>,
@@ -52,8 +52,7 @@ pub(crate) struct Network {
     pub random: ChaCha8Rng,
     pub losses: Losses,
     pub trace: Trace,
-    /// Nothing passes between nodes whose share is below this and the others.
-    pub partition: Option<u8>,
+    pub split: Split,
     pub datagrams: u64,
     pub bytes: u64,
     pub delivered: u64,
@@ -71,7 +70,7 @@ impl Network {
             random,
             losses: Losses::default(),
             trace: Trace::default(),
-            partition: None,
+            split: Split::None,
             datagrams: 0,
             bytes: 0,
             delivered: 0,
@@ -136,13 +135,13 @@ fn send(
         Fate::Arrives { at, again } => {
             let doubled = again.map(|_| Arc::new(AtomicBool::new(false)));
             for at in std::iter::once(at).chain(again) {
-                let (bytes, share, doubled) = (bytes.clone(), host.share, doubled.clone());
+                let (bytes, number, doubled) = (bytes.clone(), host.number, doubled.clone());
                 network.under_way.put(
                     at,
                     Flying {
                         from,
                         to,
-                        share,
+                        number,
                         bytes,
                         doubled,
                     },
@@ -169,7 +168,7 @@ pub(crate) fn arrive(
         places,
         losses,
         trace,
-        partition,
+        split,
         delivered,
         under_way,
         armed,
@@ -180,22 +179,19 @@ pub(crate) fn arrive(
         let Flying {
             from,
             to,
-            share,
+            number,
             bytes,
             doubled,
         } = flying;
         let target = places.target(from, to, now.time).and_then(|node| {
             let mut host = hosts.get_mut(node).map_err(|_| Loss::Offline)?;
-            let apart = |edge: u8| (share < edge) != (host.share < edge);
-            match *partition {
-                Some(edge) if apart(edge) => Err(Loss::Partition),
-                _ => {
-                    let again = |other: &AtomicBool| other.swap(true, Ordering::Relaxed);
-                    let second = doubled.as_deref().is_some_and(again);
-                    host.twice += u64::from(second && bytes.first() == Some(&DATA));
-                    Ok((node, host.number))
-                }
+            if split.parts(number, host.number) {
+                return Err(Loss::Partition);
             }
+            let again = |other: &AtomicBool| other.swap(true, Ordering::Relaxed);
+            let second = doubled.as_deref().is_some_and(again);
+            host.twice += u64::from(second && bytes.first() == Some(&DATA));
+            Ok((node, host.number))
         });
         match target {
             Ok((node, number)) => {

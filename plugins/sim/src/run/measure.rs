@@ -1,13 +1,11 @@
 //! Rows of figures over the run.
 
-use super::crowd::Crowd;
-use super::mail::Mail;
 use super::{Action, Plan};
 use crate::report::Sample;
 use crate::scenario::Scenario;
+use crate::sim::Sim;
 use crate::wire::Network;
 use dunlin_engine::bevy_ecs::prelude::*;
-use dunlin_engine::{Time, Virtual};
 use dunlin_net::Peer;
 use dunlin_relay::HeldBy;
 use std::time::Duration;
@@ -29,10 +27,9 @@ impl Samples {
         Samples(Vec::new())
     }
 
-    pub(super) fn take(&mut self, sim: &mut Virtual, mail: &Mail) {
-        let second = (sim.now().time - Time::ZERO).as_secs();
-        let online = Crowd::online(sim);
-        let world = sim.app.world_mut();
+    pub(super) fn take(&mut self, sim: &mut Sim) {
+        let (second, online) = (sim.now().as_secs(), sim.online());
+        let world = sim.run.app.world_mut();
         let link_ends = world.query_filtered::<(), With<Peer>>().iter(world).count() as u64;
         let copies = world
             .query_filtered::<(), With<HeldBy>>()
@@ -44,8 +41,8 @@ impl Samples {
             online,
             link_ends,
             copies,
-            sent: mail.sent,
-            delivered: mail.delivered,
+            sent: sim.mail.sent,
+            delivered: sim.mail.delivered,
             datagrams: network.datagrams,
             bytes: network.bytes,
             lost: network.losses.total(),

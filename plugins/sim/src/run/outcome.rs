@@ -1,26 +1,26 @@
 //! What a run came to, and whether what had to hold did.
 
 use super::Run;
-use super::accounts::LinksLost;
 use crate::report::{Check, Report};
 use crate::scenario::Must;
+use crate::sim::safety::Safety;
 use crate::units::{bytes, count, percent, time};
 use crate::wire::Network;
-use dunlin_engine::Time;
 use dunlin_relay::{Outbox, State};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 impl Run<'_> {
     pub(super) fn report(mut self, seed: u64, begun: Instant, built: Instant, peak: u64) -> Report {
-        self.samples.take(&mut self.sim, &self.mail);
-        let (nodes, events) = (self.scenario.node_count(), self.events());
+        self.samples.take(&mut self.sim);
+        let (nodes, events) = (self.scenario.node_count(), self.sim.events());
         let (proved, drops) = (self.proved(), self.drops());
-        let virtual_seconds = (self.sim.now().time - Time::ZERO).as_secs();
-        let mut network = self.sim.app.world_mut().resource_mut::<Network>();
+        let virtual_seconds = self.sim.now().as_secs();
+        let violations = self.sim.violations();
+        let mut network = self.sim.run.app.world_mut().resource_mut::<Network>();
         let lost = network.losses.iter();
         let lost = lost.map(|(name, lost)| (name.to_owned(), lost)).collect();
-        let mail = &self.mail;
+        let mail = &self.sim.mail;
         let mut report = Report {
             scenario: self.scenario.name.clone(),
             seed,
@@ -43,9 +43,9 @@ impl Run<'_> {
             samples: std::mem::take(&mut self.samples.0),
             checks: Vec::new(),
         };
-        report.checks = checks(&self.scenario.must, &report, &self.mail.violations);
+        report.checks = checks(&self.scenario.must, &report, &violations);
         if let Some(most) = self.scenario.must.links_lost {
-            let lost = self.sim.app.world().resource::<LinksLost>().0;
+            let lost = self.sim.run.app.world().resource::<Safety>().links_lost;
             report.checks.push(Check {
                 claim: format!("links lost ≤ {}", count(most)),
                 found: count(lost),
@@ -57,7 +57,7 @@ impl Run<'_> {
 
     /// Messages whose sender is online and has the proof.
     fn proved(&mut self) -> u64 {
-        let world = self.sim.app.world_mut();
+        let world = self.sim.run.app.world_mut();
         let mut outboxes = world.query::<&Outbox>();
         let all = outboxes.iter(world).flat_map(Outbox::messages);
         all.filter(|(_, message)| message.state() == State::Delivered)
@@ -65,7 +65,7 @@ impl Run<'_> {
     }
 
     fn drops(&mut self) -> Vec<(String, u64)> {
-        let world = self.sim.app.world_mut();
+        let world = self.sim.run.app.world_mut();
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
         for drops in world.query::<&dunlin_net::Drops>().iter(world) {
             for (reason, dropped) in drops.iter().filter(|(_, dropped)| *dropped > 0) {
@@ -83,7 +83,7 @@ impl Run<'_> {
 
 fn checks(must: &Must, report: &Report, violations: &[String]) -> Vec<Check> {
     let mut checks = vec![Check {
-        claim: "nothing altered, nothing twice, nothing to others, all bounds kept".to_owned(),
+        claim: "nothing altered, twice, to others or readable; all bounds kept".to_owned(),
         found: match violations {
             [] => "on every turn".to_owned(),
             some => some.join("; "),

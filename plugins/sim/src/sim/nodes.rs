@@ -11,7 +11,7 @@ use dunlin_net::{AddressBook, Bound, Identity, LinkSettings, PeerId};
 use dunlin_relay::{Mailbox, RelaySettings};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// What makes one node; the same number gives the same keys and place again after a restart.
 pub(crate) struct NewNode {
@@ -26,7 +26,7 @@ pub(crate) struct NewNode {
     pub clock_ms: i64,
     pub mailbox: bool,
     pub links: LinkSettings,
-    pub relay: Option<RelaySettings>,
+    pub relay: RelaySettings,
     pub book: AddressBook,
 }
 
@@ -55,8 +55,8 @@ fn keys(seed: u64, number: u32, what: &[u8; 8]) -> ChaCha20Rng {
 }
 
 impl NewNode {
-    /// Puts the node on the network; its entity, id and the address that others see if they can dial it.
-    pub(crate) fn spawn(self, world: &mut World) -> (Entity, PeerId, SocketAddr) {
+    /// Puts the node on the network; its entity and id.
+    pub(crate) fn spawn(self, world: &mut World) -> (Entity, PeerId) {
         let NewNode {
             seed,
             number,
@@ -81,17 +81,14 @@ impl NewNode {
         let host = Host {
             number,
             nat,
-            share: (number % 100) as u8,
             uplink: Uplink::default(),
             twice: 0,
         };
         let mut node = world.spawn((
             (Node, random, Bound(inside), host),
             (ClockError(self.clock_ms), self.links, self.book),
+            self.relay,
         ));
-        if let Some(relay) = self.relay {
-            node.insert(relay);
-        }
         if self.mailbox {
             node.insert(mailbox(seed, number));
         }
@@ -99,6 +96,6 @@ impl NewNode {
         let node = node.insert(identity).id();
         let mut network = world.resource_mut::<Network>();
         network.places.enter(inside, node);
-        (node, id, public)
+        (node, id)
     }
 }

@@ -1,5 +1,6 @@
 //! Folded keep-alives: who lost a link is told when PINGs without an answer would have told it.
 
+use crate::split::Split;
 use crate::wire::{Host, Network};
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Input, Time, Virtual};
@@ -33,7 +34,7 @@ impl Default for LostLinks {
 
 impl LostLinks {
     /// A node is about to go: the other ends of its links will notice.
-    pub(super) fn gone(&mut self, node: Entity, sim: &mut Virtual) {
+    pub(super) fn gone(&mut self, node: Entity, sim: &Virtual) {
         let now = sim.now().time;
         let world = sim.app.world();
         let Some(links) = world.get::<Links>(node) else {
@@ -76,8 +77,15 @@ impl LostLinks {
             .insert((now + Duration::from_millis(wait), self.noted), end);
     }
 
-    /// Tells those whose time has come, if the link is still there and still dead.
-    pub(super) fn report(&mut self, sim: &mut Virtual, now: Time) {
+    /// When the next is due.
+    pub(super) fn next(&self) -> Option<Time> {
+        self.due.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Tells those whose time has come, if the link is still there and still dead. Says whether there were any.
+    pub(super) fn report(&mut self, sim: &mut Virtual) -> bool {
+        let now = sim.now().time;
+        let mut told = false;
         while let Some(first) = self.due.first_entry()
             && first.key().0 <= now
         {
@@ -88,8 +96,10 @@ impl LostLinks {
             };
             if other_end(world, peer).is_none() || is_cut(world, peer) {
                 sim.app.push(Input::message(PeerSilent { peer: link }));
+                told = true;
             }
         }
+        told
     }
 }
 
@@ -109,11 +119,13 @@ fn reached(world: &World, peer: &Peer) -> Option<Entity> {
 }
 
 fn is_cut(world: &World, peer: &Peer) -> bool {
-    let network = world.resource::<Network>();
-    let Some(edge) = network.partition else {
+    let split = &world.resource::<Network>().split;
+    if *split == Split::None {
         return false;
-    };
-    let share = |node: Entity| world.get::<Host>(node).map(|host| host.share < edge);
-    let there = reached(world, peer).and_then(share);
-    there.is_some() && there != share(peer.node)
+    }
+    let number = |node: Entity| world.get::<Host>(node).map(|host| host.number);
+    match (reached(world, peer).and_then(number), number(peer.node)) {
+        (Some(there), Some(here)) => split.parts(there, here),
+        _ => false,
+    }
 }

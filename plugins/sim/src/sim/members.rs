@@ -1,0 +1,213 @@
+//! Who takes part, online or not: nodes begin, end without a word, and begin again with what they had on disk.
+
+use super::Sim;
+use super::kind::Kind;
+use super::nodes::NewNode;
+use crate::places;
+use crate::wire::{Host, Network};
+use dunlin_engine::bevy_ecs::prelude::*;
+use dunlin_net::{AddressBook, Bound, LinkSettings, PeerId};
+use dunlin_relay::{Outbox, RelaySettings};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Whom a newcomer knows: as many as an invitation or an old address book would name. // guess
+const KNOWN: usize = 8;
+/// Of a NAT's mappings, where nobody sends what would keep them.
+const FOLDED_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Somebody in a simulation, whether online or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Who(pub(crate) u32);
+
+/// A node, online or not.
+pub(crate) struct Member {
+    /// Which of [`Members::kinds`].
+    kind: u16,
+    /// How often it has begun.
+    starts: u32,
+    pub clock_ms: i64,
+    pub node: Option<Entity>,
+    /// Once it was online.
+    pub id: Option<PeerId>,
+}
+
+pub(crate) struct Members {
+    kinds: Vec<Kind>,
+    pub list: Vec<Member>,
+    /// Numbers that others can dial, in order of joining.
+    dialable: Vec<u32>,
+    /// What those who are away have kept.
+    books: BTreeMap<u32, AddressBook>,
+    /// Who came online since it was last asked.
+    pub arrived: Vec<u32>,
+    /// Whose node went since then.
+    pub departed: Vec<Entity>,
+    folder: tempfile::TempDir,
+    /// Of each address book.
+    pub book_rows: usize,
+}
+
+impl Members {
+    pub(super) fn new() -> std::io::Result<Members> {
+        Ok(Members {
+            kinds: Vec::new(),
+            list: Vec::new(),
+            dialable: Vec::new(),
+            books: BTreeMap::new(),
+            arrived: Vec::new(),
+            departed: Vec::new(),
+            folder: folder()?,
+            book_rows: dunlin_net::limits::BOOK_ROWS_MAX,
+        })
+    }
+
+    /// Somebody new, who is not online yet.
+    pub(crate) fn add(&mut self, kind: &Kind, clock_ms: i64) -> u32 {
+        let kinds = &mut self.kinds;
+        // The last ones first: populations come one after another.
+        let kind = match kinds.iter().rposition(|known| known == kind) {
+            Some(known) => known,
+            None => {
+                kinds.push(kind.clone());
+                kinds.len() - 1
+            }
+        };
+        self.list.push(Member {
+            kind: kind as u16,
+            starts: 0,
+            clock_ms,
+            node: None,
+            id: None,
+        });
+        self.list.len() as u32 - 1
+    }
+
+    pub(crate) fn kind(&self, number: u32) -> &Kind {
+        &self.kinds[usize::from(self.list[number as usize].kind)]
+    }
+
+    fn known(&self, prefixes: u32, random: &mut ChaCha8Rng) -> Vec<(PeerId, SocketAddr)> {
+        let some = KNOWN.min(self.dialable.len());
+        let mut numbers: Vec<u32> = (0..some)
+            .map(|_| self.dialable[(random.next_u64() % self.dialable.len() as u64) as usize])
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let known = numbers.into_iter().filter_map(|number| {
+            let id = self.list[number as usize].id?;
+            Some((id, places::address(number, prefixes)))
+        });
+        known.collect()
+    }
+
+    fn folder_of(&self, number: u32) -> PathBuf {
+        let folder = self.folder.path().join(number.to_string());
+        // If it cannot be made, the node says so when it opens its files.
+        let _ = std::fs::create_dir_all(folder.join("outbox"));
+        folder
+    }
+}
+
+impl Sim {
+    /// Comes online, unless it is. Addresses and keys are those it had before.
+    pub(crate) fn begin(&mut self, number: u32) {
+        let members = &mut self.members;
+        let member = &members.list[number as usize];
+        if member.node.is_some() {
+            return;
+        }
+        let (starts, clock_ms) = (member.starts, member.clock_ms);
+        let kind = members.kind(number).clone();
+        let fresh = starts == 0;
+        let mut random =
+            ChaCha8Rng::seed_from_u64(self.seed.0 ^ u64::from(number) << 24 ^ u64::from(starts));
+        let kept = members.books.remove(&number);
+        let mut book = kept.unwrap_or_else(|| AddressBook::with_room(members.book_rows));
+        if fresh {
+            for (id, address) in members.known(self.prefixes, &mut random) {
+                book.note(id, address, &mut random);
+            }
+        }
+        let disk = kind.disk.then(|| members.folder_of(number));
+        let mut nat = kind.nat.clone();
+        if let (Some(nat), false) = (&mut nat, self.keep_alive) {
+            nat.lifetime = FOLDED_LIFETIME;
+        }
+        let dialable = nat.is_none();
+        let node = NewNode {
+            seed: self.seed.0,
+            number,
+            start: starts,
+            prefixes: self.prefixes,
+            stand_in: self.stand_in,
+            nat,
+            clock_ms,
+            mailbox: kind.mailbox,
+            links: LinkSettings {
+                outbound: kind.links,
+                keep_alive: self.keep_alive,
+                ..LinkSettings::default()
+            },
+            relay: RelaySettings {
+                carry: kind.carry,
+                cache_bytes: kind.cache_bytes,
+                outbox: disk.as_ref().map(|folder| folder.join("outbox")),
+                seen: disk.as_ref().map(|folder| folder.join("seen")),
+            },
+            book,
+        };
+        let (entity, id) = node.spawn(self.run.app.world_mut());
+        let members = &mut self.members;
+        let member = &mut members.list[number as usize];
+        (member.node, member.id) = (Some(entity), Some(id));
+        member.starts += 1;
+        members.arrived.push(number);
+        if fresh && dialable {
+            members.dialable.push(number);
+        }
+    }
+
+    /// Goes without a word, as when the power fails.
+    pub(crate) fn end(&mut self, number: u32) {
+        let Some(node) = self.members.list[number as usize].node.take() else {
+            return;
+        };
+        if !self.keep_alive {
+            self.lost.gone(node, &self.run);
+        }
+        let world = self.run.app.world_mut();
+        if let Some(outbox) = world.get::<Outbox>(node) {
+            self.mail.remember(outbox);
+        }
+        if let Some(book) = world.get::<AddressBook>(node) {
+            self.members.books.insert(number, book.clone());
+        }
+        if let Some(Bound(inside)) = world.get::<Bound>(node).copied() {
+            world.resource_mut::<Network>().places.leave(inside);
+        }
+        world.despawn(node);
+        self.members.departed.push(node);
+    }
+
+    /// Nodes online.
+    pub(crate) fn online(&mut self) -> u64 {
+        let world = self.run.app.world_mut();
+        world.query::<&Host>().iter(world).len() as u64
+    }
+}
+
+/// In memory where the system has such a folder: what is written there is synced at once, thousands of times a run.
+fn folder() -> std::io::Result<tempfile::TempDir> {
+    let memory = std::path::Path::new("/dev/shm");
+    let mut named = tempfile::Builder::new();
+    named.prefix("dunlin-sim-");
+    match memory.is_dir() {
+        true => named.tempdir_in(memory).or_else(|_| named.tempdir()),
+        false => named.tempdir(),
+    }
+}

@@ -1,0 +1,231 @@
+//! What must hold on every turn, whatever happens: no node is over a bound, no count is wrong, nothing that a letter says is
+//! readable on the way.
+//!
+//! Only nodes that got something in a turn are looked at in it, so that a million nodes cost no more than their traffic.
+
+use crate::wire::Host;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{App, Now, Time};
+use dunlin_net::{AddressBook, DatagramIn, DatagramOut, DownReason, Links, PeerDown};
+use dunlin_relay::limits::{
+    ERRAND_LINKS_MAX, INBOX_MAX, INDEX_BYTES, LARGE_PACKET_BYTES, OUTBOX_MAX, RECEIPTS_MAX,
+    SEEN_MAX, SMALL_PACKET_BYTES, TOMBSTONES_BYTES,
+};
+use dunlin_relay::{
+    Cache, Errands, Inbox, Outbox, PacketArrived, Receipts, RelaySystems, Seen, Tombstones,
+};
+use memchr::memmem::Finder;
+
+/// What did not hold is told so many times.
+const VIOLATIONS_MAX: usize = 20;
+/// Shorter texts are on a wire by chance.
+const MARK_BYTES_MIN: usize = 8;
+/// So many different texts are looked for.
+const MARKS_MAX: usize = 16;
+
+/// What was found.
+#[derive(Resource, Default)]
+pub(crate) struct Safety {
+    pub violations: Vec<String>,
+    /// Links of all nodes that PINGs without an answer, or the end of a session, called lost.
+    pub links_lost: u64,
+    /// What letters say, or part of it.
+    marks: Vec<Finder<'static>>,
+}
+
+impl Safety {
+    pub(crate) fn violate(&mut self, now: Time, what: &str) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            let at = now - Time::ZERO;
+            self.violations.push(format!("at {at:?}: {what}"));
+        }
+    }
+
+    /// From now on this must be readable nowhere.
+    pub(crate) fn mark(&mut self, text: &str) {
+        let known = |mark: &Finder| mark.needle() == text.as_bytes();
+        let room = self.marks.len() < MARKS_MAX && text.len() >= MARK_BYTES_MIN;
+        if room && !self.marks.iter().any(known) {
+            self.marks.push(Finder::new(text).into_owned());
+        }
+    }
+
+    fn is_readable(&self, bytes: &[u8]) -> bool {
+        self.marks.iter().any(|mark| mark.find(bytes).is_some())
+    }
+}
+
+/// On nodes of attackers: what they hold of their own is their affair.
+#[derive(Component)]
+pub(crate) struct Unchecked;
+
+pub(super) fn add(app: &mut App) {
+    app.world_mut().init_resource::<Safety>();
+    app.add_systems(RelaySystems::Mirror, (count_lost, read_along, check_bounds));
+}
+
+fn count_lost(mut down: MessageReader<PeerDown>, mut safety: ResMut<Safety>) {
+    let losses = down.read().filter(|down| down.reason == DownReason::Lost);
+    safety.links_lost += losses.count() as u64;
+}
+
+/// As somebody on the path, and as a carrier.
+fn read_along(
+    mut leaving: MessageReader<DatagramOut>,
+    mut arrived: MessageReader<PacketArrived>,
+    now: Res<Now>,
+    mut safety: ResMut<Safety>,
+) {
+    if leaving.read().any(|out| safety.is_readable(&out.bytes)) {
+        safety.violate(now.time, "a letter can be read on the wire");
+    }
+    let mut arrived = arrived.read();
+    if arrived.any(|arrived| safety.is_readable(arrived.packet.bytes())) {
+        safety.violate(now.time, "a carrier can read a letter");
+    }
+}
+
+#[derive(bevy_ecs::query::QueryData)]
+struct Tables {
+    host: &'static Host,
+    links: &'static Links,
+    book: &'static AddressBook,
+    net_drops: &'static dunlin_net::Drops,
+    cache: Option<&'static Cache>,
+    tombstones: Option<&'static Tombstones>,
+    outbox: Option<&'static Outbox>,
+    inbox: Option<&'static Inbox>,
+    receipts: Option<&'static Receipts>,
+    errands: Option<&'static Errands>,
+    seen: Option<&'static Seen>,
+}
+
+/// The first table of a node that is over its bound, or counts wrongly.
+fn check_bounds(
+    mut incoming: MessageReader<DatagramIn>,
+    nodes: Query<Tables, Without<Unchecked>>,
+    now: Res<Now>,
+    mut safety: ResMut<Safety>,
+) {
+    let mut last = None;
+    for DatagramIn { node, .. } in incoming.read() {
+        if last.replace(*node) == Some(*node) {
+            continue; // A train to one node: once is enough.
+        }
+        if let Some(fault) = nodes.get(*node).ok().and_then(|tables| fault(&tables)) {
+            safety.violate(now.time, &fault);
+        }
+    }
+}
+
+fn fault(tables: &TablesItem) -> Option<String> {
+    let dropped: u64 = tables.net_drops.iter().map(|(_, dropped)| dropped).sum();
+    let what = cache_fault(tables.cache)
+        .or_else(|| twice_fault(tables.host.twice, dropped))
+        .or_else(|| over_bound(tables))?;
+    Some(format!("node {}: {what}", tables.host.number))
+}
+
+fn over_bound(tables: &TablesItem) -> Option<String> {
+    let size = |size: Option<usize>| size.unwrap_or(0);
+    let bounds = [
+        (
+            "links",
+            tables.links.count(),
+            dunlin_net::limits::LINK_ROWS_MAX,
+        ),
+        (
+            "half-open sessions",
+            tables.links.half_open(),
+            dunlin_net::limits::HALF_OPEN_MAX,
+        ),
+        (
+            "rows of its book",
+            tables.book.len(),
+            dunlin_net::limits::BOOK_ROWS_MAX,
+        ),
+        (
+            "bytes of tombstones",
+            size(tables.tombstones.map(Tombstones::bytes)),
+            TOMBSTONES_BYTES,
+        ),
+        (
+            "own messages",
+            size(tables.outbox.map(Outbox::count)),
+            2 * OUTBOX_MAX,
+        ),
+        (
+            "messages to confirm",
+            size(tables.inbox.map(Inbox::count)),
+            INBOX_MAX,
+        ),
+        (
+            "receipts",
+            size(tables.receipts.map(Receipts::len)),
+            RECEIPTS_MAX,
+        ),
+        (
+            "links to carriers",
+            size(tables.errands.map(Errands::links)),
+            ERRAND_LINKS_MAX,
+        ),
+        ("seen ids", size(tables.seen.map(Seen::len)), SEEN_MAX),
+    ];
+    let over = bounds.into_iter().find(|(_, has, most)| has > most)?;
+    let (what, has, most) = over;
+    Some(format!("{has} {what}, where {most} is the most"))
+}
+
+/// What the network had doubled came twice, so the node must have dropped as many datagrams.
+fn twice_fault(twice: u64, dropped: u64) -> Option<String> {
+    (dropped < twice).then(|| {
+        format!("{twice} data messages came to it twice, but it dropped {dropped} datagrams")
+    })
+}
+
+fn cache_fault(cache: Option<&Cache>) -> Option<String> {
+    let cache = cache?;
+    let (bytes, packets, capacity) = (cache.bytes(), cache.len(), cache.capacity());
+    is_miscounted(bytes, packets, capacity)
+        .then(|| format!("its cache of {capacity} bytes counts {bytes} for {packets} packets"))
+}
+
+/// A packet is charged its bytes and its place in the index (PROTOCOL 5).
+fn is_miscounted(bytes: u64, packets: usize, capacity: u64) -> bool {
+    let each = |bytes: usize| packets as u64 * (bytes as u64 + INDEX_BYTES);
+    let right = each(SMALL_PACKET_BYTES)..=each(LARGE_PACKET_BYTES);
+    !right.contains(&bytes) || bytes > capacity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_does_not_give_back_bytes_or_takes_too_many_is_found() {
+        for (bytes, packets, right) in [
+            (0, 0, true),
+            (400, 0, false),
+            (399, 1, false),
+            (400, 1, true),
+            (1_168, 1, true),
+            (1_169, 1, false),
+            (3_000, 3, true),
+            (3_001, 3, false),
+        ] {
+            let wrong = is_miscounted(bytes, packets, 3_000);
+            assert_eq!(wrong, !right, "{bytes} bytes, {packets} packets");
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_wherever_it_stands_and_a_short_one_is_not_looked_for() {
+        let mut safety = Safety::default();
+        safety.mark("Tea at four?");
+        safety.mark("Tea at four?");
+        safety.mark("Tea?");
+        assert_eq!(safety.marks.len(), 1);
+        assert!(safety.is_readable(b"\x07\x00..Tea at four?"));
+        assert!(!safety.is_readable(b"\x07\x00..Tea at fo"));
+    }
+}
