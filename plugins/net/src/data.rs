@@ -97,7 +97,7 @@ fn prove(
     };
     // Whom we know keeps the link, and the link its entity; whom we are dialling comes up as that.
     let known = match anonymous {
-        true => None,
+        true => parts.links.by_throwaway(&id),
         false => {
             let dialled = || parts.links.dial_to(&id).map(|(entity, _)| entity);
             parts.links.by_id(&id).or_else(dialled)

@@ -139,6 +139,15 @@ impl Links {
             .map(|(entity, _)| entity)
     }
 
+    /// The link that somebody who hides began with this key: its next session shows the same one.
+    // PROTOCOL 2.2
+    pub(crate) fn by_throwaway(&self, id: &PeerId) -> Option<Entity> {
+        let is = |link: &Link| link.anonymous && link.over.is_none() && link.id == Some(*id);
+        self.iter()
+            .find(|(_, link)| is(link))
+            .map(|(entity, _)| entity)
+    }
+
     /// Makes this the link to the peer; gives the one it replaces.
     #[must_use]
     pub(crate) fn make_main(&mut self, id: PeerId, entity: Entity) -> Option<Entity> {

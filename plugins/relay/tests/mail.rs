@@ -2,12 +2,9 @@
 
 mod scene;
 
-use dunlin_engine::ClockError;
 use dunlin_relay::{Cache, DeleteSecret, DropReason, PacketId, Seen, Tombstones};
 use scene::{Kind, Scene, Who, carrier, minutes, person, seconds};
 use serde_json::json;
-
-const DAY_MS: i64 = 86_400_000;
 
 /// Some carriers, Alice, and Bob with his card.
 fn scene(carriers: u64, alice: Kind, bob: Kind) -> (Scene, Vec<Who>, Who, Who, String) {
@@ -23,56 +20,6 @@ fn scene(carriers: u64, alice: Kind, bob: Kind) -> (Scene, Vec<Who>, Who, Who, S
 fn holders(scene: &Scene, all: &[Who]) -> Vec<Who> {
     let holds = |who: &&Who| scene.packets(**who) > 0;
     all.iter().filter(holds).copied().collect()
-}
-
-// PROTOCOL 2.3
-#[test]
-fn who_is_there_hears_of_a_message_within_two_seconds_and_so_does_its_sender() {
-    let (mut scene, _, alice, bob, card) = scene(12, person(), person());
-    let inbox = scene.receive(bob);
-    scene.run.run_for(minutes(10)); // Rounds come once a minute by now, so only a push is as fast.
-    let message = scene.send(alice, &card, "Tea?");
-    let item = scene.next(&inbox, seconds(2)).expect("pushed");
-    assert_eq!(&item.body[..], b"Tea?");
-    scene.confirm(bob, &item);
-    scene.until_state(alice, &message, "delivered", seconds(5));
-}
-
-/// Alice sends, and Bob receives, with their clocks so far ahead. Says whether Bob gets it at once, or only once his clock has
-/// moved on by half a day.
-fn at_once(alice_ms: i64, bob_ms: i64) -> bool {
-    let wrong = |clock_ms| Kind {
-        clock_ms,
-        ..person()
-    };
-    let (mut scene, all, alice, bob, card) = scene(8, wrong(alice_ms), wrong(bob_ms));
-    let message = scene.send(alice, &card, "What day is it?");
-    scene.until_state(alice, &message, "stored", minutes(1));
-    let inbox = scene.receive(bob);
-    let mut item = scene.next(&inbox, minutes(2));
-    let at_once = item.is_some();
-    if !at_once {
-        let moved = ClockError(bob_ms + DAY_MS / 2);
-        scene.world().entity_mut(bob.node).insert(moved);
-        item = scene.next(&inbox, minutes(2));
-    }
-    scene.confirm(bob, &item.expect("the message"));
-    scene.until_state(alice, &message, "delivered", minutes(2));
-    for who in all {
-        assert_eq!(scene.drops(who, DropReason::Untimely), 0);
-    }
-    at_once
-}
-
-// PROTOCOL 3.7, 4.1
-#[test]
-fn clocks_a_day_wrong_either_way_keep_nobody_from_their_mail() {
-    let day = DAY_MS;
-    for (alice_ms, bob_ms) in [(day, 0), (-day, 0), (0, day), (0, -day), (-day, day)] {
-        assert!(at_once(alice_ms, bob_ms), "{alice_ms} {bob_ms}");
-    }
-    // Hers a day ahead and his a day behind: he asks for it once his has reached the day before hers.
-    assert!(!at_once(day, -day));
 }
 
 #[test]
@@ -232,27 +179,6 @@ fn a_carrier_that_says_delivered_without_proof_is_not_believed() {
         (&json!("stored"), &json!(8))
     );
     assert_eq!(holders(&scene, &all).len(), 8);
-}
-
-#[test]
-fn who_carries_its_own_mail_gets_it_and_can_prove_it() {
-    let carrying = Kind {
-        carry: true,
-        ..person()
-    };
-    let mut scene = Scene::new(5, 0);
-    let bob = scene.spawn(2, carrying);
-    let alice = scene.spawn(1, person());
-    scene.knows(alice, 1);
-    let card = scene.card(bob);
-    let message = scene.send(alice, &card, "Just us two");
-    scene.run.run_for(minutes(1));
-    assert_eq!(scene.packets(bob), 1);
-    let inbox = scene.receive(bob);
-    let item = scene.next(&inbox, minutes(1)).expect("from his own cache");
-    scene.confirm(bob, &item);
-    assert_eq!(scene.packets(bob), 0);
-    scene.until_state(alice, &message, "delivered", minutes(2));
 }
 
 #[test]

@@ -263,6 +263,30 @@ fn keys_are_renewed_every_ten_minutes_and_nothing_is_lost_by_it() {
 
 // PROTOCOL 2.2
 #[test]
+fn a_link_of_somebody_who_hides_stays_the_same_when_its_keys_are_renewed() {
+    let mut net = Net::new(seed());
+    let (alice, bob) = pair(&mut net);
+    let (address, id) = (net.address(bob), net.id(bob));
+    let link = net.dial(alice, address, Some(id), true);
+    net.run_for(seconds(1));
+    let [(at_bob, before)] = &net.peers(bob)[..] else {
+        panic!("one link");
+    };
+    let (at_bob, before) = (*at_bob, before.clone());
+    net.run_for(seconds(3_600));
+    let now = net.get::<Peer>(at_bob);
+    assert_eq!((now.id, now.since), (before.id, before.since));
+    assert_ne!(now.handshake_hash, before.handshake_hash);
+    assert_eq!(now.handshake_hash, net.get::<Peer>(link).handshake_hash);
+    assert_eq!((net.log().ups.len(), net.log().downs.len()), (2, 0));
+    // What is said there arrives on the link that was there all the time.
+    net.frame(at_bob, 0x20, b"still here");
+    net.run_for(seconds(1));
+    assert_eq!(net.log().frames.len(), 1);
+}
+
+// PROTOCOL 2.2
+#[test]
 fn a_link_follows_a_peer_whose_address_changes() {
     let mut net = Net::new(seed());
     let (alice, bob) = pair(&mut net);

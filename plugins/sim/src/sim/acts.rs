@@ -49,6 +49,11 @@ impl Sim {
         self.begin(who.0);
     }
 
+    /// Gets another address, in another prefix, or another NAT before it: as a phone that leaves the house. It tells nobody.
+    pub fn roam(&mut self, who: Who) {
+        self.move_on(who.0);
+    }
+
     /// From now on nothing passes between these and all others, until [`Sim::heal`].
     pub fn cut_off(&mut self, some: &[Who]) {
         self.split(Split::Numbers(some.iter().map(|who| who.0).collect()));

@@ -3,7 +3,7 @@
 use super::Sim;
 use super::kind::Kind;
 use super::nodes::NewNode;
-use crate::places;
+use crate::places::{self, PREFIX_HOSTS_MAX};
 use crate::wire::{Host, Network};
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_net::{AddressBook, Bound, LinkSettings, PeerId};
@@ -11,7 +11,7 @@ use dunlin_relay::{Outbox, RelaySettings};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(crate) struct Member {
     kind: u16,
     /// How often it has begun.
     starts: u32,
+    /// The number whose address it has: its own until it moves.
+    place: u32,
     pub clock_ms: i64,
     pub node: Option<Entity>,
     /// Once it was online.
@@ -48,6 +50,8 @@ pub(crate) struct Members {
     /// Whose node went since then.
     pub departed: Vec<Entity>,
     folder: tempfile::TempDir,
+    /// How many addresses were given to who moved.
+    moves: u32,
     /// Of each address book.
     pub book_rows: usize,
 }
@@ -62,6 +66,7 @@ impl Members {
             arrived: Vec::new(),
             departed: Vec::new(),
             folder: folder()?,
+            moves: 0,
             book_rows: dunlin_net::limits::BOOK_ROWS_MAX,
         })
     }
@@ -77,14 +82,16 @@ impl Members {
                 kinds.len() - 1
             }
         };
+        let number = self.list.len() as u32;
         self.list.push(Member {
             kind: kind as u16,
             starts: 0,
+            place: number,
             clock_ms,
             node: None,
             id: None,
         });
-        self.list.len() as u32 - 1
+        number
     }
 
     pub(crate) fn kind(&self, number: u32) -> &Kind {
@@ -99,8 +106,9 @@ impl Members {
         numbers.sort_unstable();
         numbers.dedup();
         let known = numbers.into_iter().filter_map(|number| {
-            let id = self.list[number as usize].id?;
-            Some((id, places::address(number, prefixes)))
+            let member = &self.list[number as usize];
+            let id = member.id?;
+            Some((id, places::address(member.place, prefixes)))
         });
         known.collect()
     }
@@ -121,7 +129,7 @@ impl Sim {
         if member.node.is_some() {
             return;
         }
-        let (starts, clock_ms) = (member.starts, member.clock_ms);
+        let (starts, place, clock_ms) = (member.starts, member.place, member.clock_ms);
         let kind = members.kind(number).clone();
         let fresh = starts == 0;
         let mut random =
@@ -142,6 +150,7 @@ impl Sim {
         let node = NewNode {
             seed: self.seed.0,
             number,
+            place,
             start: starts,
             prefixes: self.prefixes,
             stand_in: self.stand_in,
@@ -192,6 +201,40 @@ impl Sim {
         }
         world.despawn(node);
         self.members.departed.push(node);
+    }
+
+    /// Gets another address, in another prefix, or another NAT before it: as a phone that leaves the house.
+    pub(crate) fn move_on(&mut self, number: u32) {
+        self.members.moves += 1;
+        // From the far end of all addresses, where nobody is.
+        let place = self.prefixes * PREFIX_HOSTS_MAX - self.members.moves;
+        let member = &mut self.members.list[number as usize];
+        member.place = place;
+        let Some(node) = member.node else {
+            return;
+        };
+        let address = places::address(place, self.prefixes);
+        let nat = self.members.kind(number).nat.clone();
+        let world = self.run.app.world_mut();
+        match (nat, address.ip()) {
+            (Some(kind), IpAddr::V4(public)) => {
+                let mut network = world.resource_mut::<Network>();
+                let Network { places, random, .. } = &mut *network;
+                let nat = places.nat_at(kind, public, places::inside(number), random);
+                if let Some(mut host) = world.get_mut::<Host>(node) {
+                    host.nat = Some(nat);
+                }
+            }
+            _ => {
+                let before = world.get::<Bound>(node).map(|bound| bound.0);
+                world.entity_mut(node).insert(Bound(address));
+                let mut network = world.resource_mut::<Network>();
+                before
+                    .into_iter()
+                    .for_each(|before| network.places.leave(before));
+                network.places.enter(address, node);
+            }
+        }
     }
 
     /// Nodes online.

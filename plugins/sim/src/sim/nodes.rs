@@ -17,6 +17,8 @@ use std::net::IpAddr;
 pub(crate) struct NewNode {
     pub seed: u64,
     pub number: u32,
+    /// Which address it has: that of this number.
+    pub place: u32,
     /// How often it has begun: draws differ from one time to the next.
     pub start: u32,
     /// The /16s of the whole network.
@@ -60,6 +62,7 @@ impl NewNode {
         let NewNode {
             seed,
             number,
+            place,
             start,
             prefixes,
             ..
@@ -67,7 +70,7 @@ impl NewNode {
         let identity = identity(seed, number, self.stand_in);
         let id = identity.id();
         let random = Random::from_seed(seed, u64::from(start) << 32 | u64::from(number));
-        let public = places::address(number, prefixes);
+        let public = places::address(place, prefixes);
         let mut network = world.resource_mut::<Network>();
         let (inside, nat) = match (self.nat, public.ip()) {
             (Some(kind), IpAddr::V4(ip)) => {
