@@ -1,6 +1,8 @@
 //! A virtual network in place of `UdpPlugin`: the systems of links and relay that ship, over many nodes in one World, in virtual
 //! time. A run depends on its scenario and seed alone, so a failure can be seen again.
 
+mod attack;
+mod forged;
 mod loss;
 mod nat;
 mod nat_kind;

@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// An IPv4 address and port in eight bytes: millions are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Place(u64);
 
 impl Place {
@@ -29,7 +29,7 @@ impl Place {
         SocketAddrV4::new(self.ip(), self.port()).into()
     }
 
-    fn ip(self) -> Ipv4Addr {
+    pub(crate) fn ip(self) -> Ipv4Addr {
         Ipv4Addr::from_bits((self.0 >> 16) as u32)
     }
 

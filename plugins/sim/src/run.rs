@@ -6,6 +6,7 @@ mod measure;
 mod memory;
 mod outcome;
 
+use crate::attack::attackers;
 use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::sim::{BEGIN_UNIX_MS, Sim, SimError};
@@ -147,7 +148,10 @@ pub fn run(
 
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, seed: u64) -> Result<Run<'a>, RunError> {
-        let mut sim = Sim::new(seed, ())?;
+        let mut sim = match scenario.attackers.is_empty() {
+            true => Sim::new(seed, ())?,
+            false => Sim::new(seed, attackers)?,
+        };
         sim.network(scenario.network.clone());
         sim.prefixes(scenario.prefixes);
         sim.crypto(scenario.crypto);

@@ -198,7 +198,7 @@ pub struct Must {
 }
 
 fn some_prefixes() -> u32 {
-    1_000 // guess
+    crate::wire::PREFIXES
 }
 
 fn is_some_prefixes(prefixes: &u32) -> bool {

@@ -36,8 +36,6 @@ use std::time::Duration;
 
 /// 2026-01-01, noon, UTC: the wall clock where a run begins.
 pub(crate) const BEGIN_UNIX_MS: u64 = 1_767_268_800_000;
-/// The /16s that nodes are spread over, unless said otherwise. // guess
-const PREFIXES: u32 = 1_000;
 
 /// Many nodes in one World, in virtual time.
 ///
@@ -58,7 +56,6 @@ const PREFIXES: u32 = 1_000;
 /// ```
 pub struct Sim {
     pub(crate) seed: Seed,
-    prefixes: u32,
     stand_in: bool,
     /// Whether nodes notice by themselves that a link is dead.
     keep_alive: bool,
@@ -123,7 +120,6 @@ impl Sim {
         let client = app.client(Grants::everything());
         Ok(Sim {
             seed: Seed(seed),
-            prefixes: PREFIXES,
             stand_in: false,
             keep_alive: true,
             run: Virtual::start(app, BEGIN_UNIX_MS)?.in_steps(TICK),
@@ -156,7 +152,8 @@ impl Sim {
 
     /// The /16s of IPv4 that nodes are spread over: few make neighbours of many. Before the first node.
     pub fn prefixes(&mut self, prefixes: u32) {
-        self.prefixes = prefixes;
+        let world = self.run.app.world_mut();
+        world.resource_mut::<Network>().prefixes = prefixes;
     }
 
     /// Whether the arithmetic of links is computed. Before the first node.
@@ -283,7 +280,17 @@ impl Sim {
             .iter()
             .map(|(system, failure)| format!("system {system} failed: {}", failure.last));
         let found = world.resource::<safety::Safety>().violations.iter();
-        failed.chain(found.cloned()).collect()
+        let amplified = world.resource::<Network>().amplified;
+        let amplified = (amplified > 0).then(|| {
+            format!(
+                "more bytes went to an address that nobody has than came from it: {amplified} times"
+            )
+        });
+        failed.chain(found.cloned()).chain(amplified).collect()
+    }
+
+    pub(crate) fn wire(&self) -> &Network {
+        self.run.app.world().resource::<Network>()
     }
 
     /// Datagrams delivered and timers fired.

@@ -1,5 +1,6 @@
 //! Datagrams leave nodes, travel, and arrive: what `UdpPlugin` and the Internet do otherwise.
 
+use crate::forged::Forged;
 use crate::loss::{Loss, Losses};
 use crate::path::{Fate, Uplink, Way};
 use crate::places::{Place, Places};
@@ -12,6 +13,8 @@ use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Due, Now, Time, Timers};
 use dunlin_net::{Bound, DatagramIn, DatagramOut};
 use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,14 +44,20 @@ struct Flying {
     doubled: Option<Arc<AtomicBool>>,
 }
 
+/// The /16s of a network, unless said otherwise. // guess
+pub(crate) const PREFIXES: u32 = 1_000;
 /// First byte of a data message. PROTOCOL 2.1
 const DATA: u8 = 7;
+/// Of those that begin a handshake.
+const BEGIN: [u8; 2] = [1, 3];
 
 /// The virtual network.
 #[derive(Resource)]
 pub(crate) struct Network {
     pub way: Way,
     pub places: Places,
+    /// The /16s that nodes are spread over.
+    pub prefixes: u32,
     pub random: ChaCha8Rng,
     pub losses: Losses,
     pub trace: Trace,
@@ -56,6 +65,11 @@ pub(crate) struct Network {
     pub datagrams: u64,
     pub bytes: u64,
     pub delivered: u64,
+    /// How often more went to a forged address than came from it.
+    pub amplified: u64,
+    forged: Forged,
+    /// The last handshake that anybody began, for attackers to copy.
+    pub handshake: Option<Bytes>,
     under_way: Wheel<Flying>,
     /// Bears the timer.
     clock: Entity,
@@ -67,6 +81,7 @@ impl Network {
         Network {
             way,
             places: Places::default(),
+            prefixes: PREFIXES,
             random,
             losses: Losses::default(),
             trace: Trace::default(),
@@ -74,13 +89,58 @@ impl Network {
             datagrams: 0,
             bytes: 0,
             delivered: 0,
+            amplified: 0,
+            forged: Forged::default(),
+            handshake: None,
             under_way: Wheel::default(),
             clock,
             armed: None,
         }
     }
 
-    fn arm(&mut self, timers: &mut Timers) {
+    /// Sends from an address that nobody has, so that it is there in the next tick.
+    pub(crate) fn forge(
+        &mut self,
+        number: u32,
+        to: SocketAddr,
+        bytes: Bytes,
+        now: Time,
+        random: &mut impl Rng,
+    ) {
+        if let (Some(from), Some(to)) = (Forged::draw(random), Place::of(to)) {
+            self.throw(number, from, to, bytes, now);
+        }
+    }
+
+    /// Sends from somebody else's address.
+    pub(crate) fn repeat(
+        &mut self,
+        number: u32,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Bytes,
+        at: Time,
+    ) {
+        if let (Some(from), Some(to)) = (Place::of(from), Place::of(to)) {
+            self.throw(number, from, to, bytes, at);
+        }
+    }
+
+    fn throw(&mut self, number: u32, from: Place, to: Place, bytes: Bytes, at: Time) {
+        let doubled = None;
+        self.under_way.put(
+            at,
+            Flying {
+                from,
+                to,
+                number,
+                bytes,
+                doubled,
+            },
+        );
+    }
+
+    pub(crate) fn arm(&mut self, timers: &mut Timers) {
         let first = self.under_way.first();
         if first != self.armed {
             self.armed = first;
@@ -111,6 +171,9 @@ pub(crate) fn carry(
         };
         network.datagrams += 1;
         network.bytes += bytes.len() as u64;
+        if bytes.first().is_some_and(|first| BEGIN.contains(first)) {
+            network.handshake = Some(bytes.clone());
+        }
         let sent = send(network, *from, &mut host, *to, bytes, now.time);
         if let Err(loss) = sent {
             network.losses.count(loss);
@@ -121,15 +184,16 @@ pub(crate) fn carry(
 
 fn send(
     network: &mut Network,
-    from: std::net::SocketAddr,
+    from: SocketAddr,
     host: &mut Host,
-    to: std::net::SocketAddr,
+    to: SocketAddr,
     bytes: &Bytes,
     now: Time,
 ) -> Result<(), Loss> {
     let random = &mut network.random;
     let from = network.places.source(from, host.nat, to, now, random)?;
     let to = Place::of(to).ok_or(Loss::NoRoute)?;
+    network.amplified += u64::from(network.forged.went(to, bytes.len()));
     match network.way.fate(&mut host.uplink, bytes.len(), now, random) {
         Fate::Lost(loss) => Err(loss),
         Fate::Arrives { at, again } => {
@@ -172,6 +236,7 @@ pub(crate) fn arrive(
         delivered,
         under_way,
         armed,
+        forged,
         ..
     } = &mut *network;
     *armed = None;
@@ -196,6 +261,7 @@ pub(crate) fn arrive(
         match target {
             Ok((node, number)) => {
                 *delivered += 1;
+                forged.came(from, bytes.len());
                 trace.note(now.time, number, bytes.len(), digest(0, &bytes));
                 let from = from.address();
                 incoming.write(DatagramIn { node, from, bytes });

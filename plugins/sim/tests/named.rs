@@ -44,3 +44,33 @@ fn what_the_app_confirmed_does_not_come_again_after_a_restart() {
 fn among_forty_carriers_sender_and_recipient_agree_where_a_packet_is() {
     holds("forty-carriers-and-the-right-ones-are-asked.toml");
 }
+
+#[test]
+fn addresses_that_nobody_has_draw_no_more_than_came_from_them() {
+    holds("forged-addresses-draw-nothing.toml");
+}
+
+#[test]
+fn who_stands_on_the_path_moves_no_link_and_makes_nothing_count_twice() {
+    holds("who-stands-on-the-path-changes-nothing.toml");
+}
+
+#[test]
+fn flooders_push_nobody_out_of_full_caches() {
+    holds("flooders-silence-nobody.toml");
+}
+
+#[test]
+fn carriers_that_say_they_keep_and_do_not_are_too_few_to_matter() {
+    holds("a-third-of-the-carriers-lie.toml");
+}
+
+#[test]
+fn receipts_with_secrets_made_up_end_nothing() {
+    holds("false-receipts-end-nothing.toml");
+}
+
+#[test]
+fn frames_of_all_types_with_anything_in_them_do_no_harm() {
+    holds("babble-is-refused.toml");
+}

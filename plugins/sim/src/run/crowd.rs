@@ -1,8 +1,9 @@
 //! Who takes part: joining, coming, going, each by the habits of its population.
 
 use super::{Action, Plan};
+use crate::attack::{Attack, Numbers};
 use crate::scenario::{Population, Scenario};
-use crate::sim::{Kind, Sim};
+use crate::sim::{Kind, Sim, Who};
 use dunlin_engine::Time;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -18,9 +19,28 @@ struct Habit {
     wants: bool,
 }
 
+struct Attacker {
+    number: u32,
+    attack: &'static Attack,
+    numbers: Numbers,
+}
+
+impl Attacker {
+    fn join(self, sim: &mut Sim) {
+        sim.begin(self.number);
+        let now = sim.run.now().time;
+        if let Some(node) = sim.node(Who(self.number)) {
+            let world = sim.run.app.world_mut();
+            self.attack.enlist(node, &self.numbers, world, now);
+        }
+    }
+}
+
 pub(super) struct Crowd {
     a_second: u32,
     populations: Vec<Population>,
+    /// They come once all others are there, and stay.
+    attackers: Vec<Attacker>,
     /// The first number of each population, and one past the last.
     firsts: Vec<u32>,
     habits: Vec<Habit>,
@@ -57,6 +77,7 @@ impl Crowd {
         Crowd {
             a_second: scenario.joins_per_second,
             populations: scenario.nodes.clone(),
+            attackers: attackers(scenario, sim),
             firsts,
             habits,
             joined: 0,
@@ -92,6 +113,11 @@ impl Crowd {
             }
             habit.wants = online;
             self.begin_if_wanted(number, sim);
+        }
+        if self.all_joined() {
+            for attacker in std::mem::take(&mut self.attackers) {
+                attacker.join(sim);
+            }
         }
     }
 
@@ -142,6 +168,22 @@ impl Crowd {
             sim.begin(number);
         }
     }
+}
+
+fn attackers(scenario: &Scenario, sim: &mut Sim) -> Vec<Attacker> {
+    let mut all = Vec::new();
+    for attackers in &scenario.attackers {
+        // Kinds that there are not were refused when the scenario was read.
+        let Some(attack) = Attack::named(&attackers.kind) else {
+            continue;
+        };
+        all.extend((0..attackers.count).map(|_| Attacker {
+            number: sim.members.add(&attack.kind(), 0),
+            attack,
+            numbers: Numbers(attackers.numbers.clone()),
+        }));
+    }
+    all
 }
 
 fn kind(about: &Population, scenario: &Scenario) -> Kind {

@@ -3,9 +3,10 @@
 use super::Run;
 use crate::report::{Check, Report};
 use crate::scenario::Must;
-use crate::sim::safety::Safety;
+use crate::sim::safety::{Safety, Unchecked};
 use crate::units::{bytes, count, percent, time};
 use crate::wire::Network;
+use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_relay::{Outbox, State};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -64,15 +65,22 @@ impl Run<'_> {
             .count() as u64
     }
 
+    /// What attackers drop is their affair.
     fn drops(&mut self) -> Vec<(String, u64)> {
         let world = self.sim.run.app.world_mut();
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-        for drops in world.query::<&dunlin_net::Drops>().iter(world) {
+        for drops in world
+            .query_filtered::<&dunlin_net::Drops, Without<Unchecked>>()
+            .iter(world)
+        {
             for (reason, dropped) in drops.iter().filter(|(_, dropped)| *dropped > 0) {
                 *sums.entry(format!("net {reason:?}")).or_default() += dropped;
             }
         }
-        for drops in world.query::<&dunlin_relay::Drops>().iter(world) {
+        for drops in world
+            .query_filtered::<&dunlin_relay::Drops, Without<Unchecked>>()
+            .iter(world)
+        {
             for (reason, dropped) in relay_drops(drops) {
                 *sums.entry(format!("relay {reason:?}")).or_default() += dropped;
             }

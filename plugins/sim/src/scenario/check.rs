@@ -1,8 +1,9 @@
 //! What in a scenario does not fit together.
 
-use super::keys::{Place, nearest};
+use super::keys::{Place, did_you_mean};
 use super::values::time;
-use super::{Must, Partition, Population, Scenario, Traffic};
+use super::{Attackers, Must, Partition, Population, Scenario, Traffic};
+use crate::attack::{ATTACKS, Attack};
 use crate::places::{PREFIX_HOSTS_MAX, PREFIXES_MAX};
 use dunlin_net::limits::LINKS_OUTBOUND;
 use dunlin_relay::limits::{EXPIRY_HOURS_MAX, TEXT_BYTES_MAX};
@@ -53,11 +54,7 @@ impl Scenario {
         for (index, attackers) in self.attackers.iter().enumerate() {
             check.at("attackers", index);
             check.some("count", attackers.count);
-            for (key, number) in &attackers.numbers {
-                if !number.is_finite() {
-                    check.fault("kind", format!("{key} is {number}, which is no number"));
-                }
-            }
+            check.attackers(attackers);
         }
         check.at("must", 0);
         check.must(&self.must);
@@ -256,8 +253,7 @@ impl Check<'_> {
         if let Some(found) = nodes.iter().find(|nodes| nodes.name == name) {
             return Some(found.count);
         }
-        let near = nearest(name, nodes.iter().map(|nodes| nodes.name.as_str()))
-            .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+        let near = did_you_mean(name, nodes.iter().map(|nodes| nodes.name.as_str()));
         self.fault(key, format!("no nodes are called \"{name}\"{near}"));
         None
     }
@@ -278,6 +274,39 @@ impl Check<'_> {
         };
         if self.scenario.partitions[..self.index].iter().any(overlaps) {
             self.fault("at", "an earlier one is not over: one at a time".to_owned());
+        }
+    }
+
+    fn attackers(&mut self, attackers: &Attackers) {
+        let Some(attack) = Attack::named(&attackers.kind) else {
+            let known = ATTACKS.into_iter().map(|attack| attack.name);
+            let names = known.clone().collect::<Vec<_>>().join(", ");
+            let near = did_you_mean(&attackers.kind, known);
+            let kind = &attackers.kind;
+            let what = format!("no attackers are of kind \"{kind}\"{near} (there are {names})");
+            return self.fault("kind", what);
+        };
+        for (key, said) in &attackers.numbers {
+            let known = attack.numbers.iter().find(|number| number.name == key);
+            match known {
+                None if attack.numbers.is_empty() => {
+                    let name = attack.name;
+                    let what = format!("unknown key \"{key}\": of a {name} only count is said");
+                    self.fault("kind", what);
+                }
+                None => {
+                    let known = attack.numbers.iter().map(|number| number.name);
+                    let near = did_you_mean(key, known);
+                    let name = attack.name;
+                    self.fault("kind", format!("unknown key \"{key}\" of a {name}{near}"));
+                }
+                Some(number) if !(0.0..=number.most).contains(said) || *said == 0.0 => {
+                    let most = number.most;
+                    let what = format!("{key} is {said}: it is more than 0 and at most {most}");
+                    self.fault("kind", what);
+                }
+                Some(_) => {}
+            }
         }
     }
 

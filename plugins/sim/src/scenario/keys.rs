@@ -80,8 +80,7 @@ impl<'a> Tree<'a> {
             .filter(|key| !known.contains(&&**key.get_ref()))
         {
             let name = key.get_ref();
-            let nearest = nearest(name, known.iter().copied())
-                .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+            let nearest = did_you_mean(name, known.iter().copied());
             faults.push(Fault {
                 file: self.name.to_owned(),
                 line: line(self.text, key.span().start),
@@ -142,12 +141,14 @@ fn line(text: &str, offset: usize) -> usize {
     1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// The name most like `key`, however unlike.
-pub(super) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// Asks whether the name most like `key` was meant, however unlike it is.
+pub(super) fn did_you_mean<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
         .map(|name| (strsim::damerau_levenshtein(key, name), name))
         .min()
-        .map(|(_, name)| name)
+        .map_or(String::new(), |(_, near)| {
+            format!("; did you mean \"{near}\"?")
+        })
 }
 
 /// The field names of a struct, as its `Deserialize` asks for them; none for a map.

@@ -45,7 +45,7 @@ away = "10 s"
 [[attackers]]
 kind = "flooder"
 count = 1
-rate = 5
+per_minute = 5
 
 [must]
 delivered_percent = 99.9
@@ -75,7 +75,7 @@ fn a_scenario_is_read_as_written() {
     assert_eq!(scenario.messages[0].until, None);
     assert_eq!(scenario.partitions[0].lasts, Duration::from_mins(5));
     assert_eq!(scenario.waves[0].percent, 7.5);
-    assert_eq!(scenario.attackers[0].numbers["rate"], 5.0);
+    assert_eq!(scenario.attackers[0].numbers["per_minute"], 5.0);
     assert_eq!(scenario.must.median_wait, Some(Duration::from_secs(30)));
     let written = scenario.to_string();
     let again = Scenario::parse("small.toml", &written).expect(&written);
@@ -263,7 +263,26 @@ fn each_thing_that_cannot_be_is_told() {
             "percent = -1\n",
             "percent is -1: it goes from 0 to 100",
         ),
-        ("rate = 5", "rate = inf", "rate is inf, which is no number"),
+        (
+            "per_minute = 5",
+            "per_minute = inf",
+            "per_minute is inf: it is more than 0 and at most 100000",
+        ),
+        (
+            "per_minute = 5",
+            "rate = 5",
+            "unknown key \"rate\" of a flooder; did you mean \"per_minute\"?",
+        ),
+        (
+            "kind = \"flooder\"",
+            "kind = \"floder\"",
+            "no attackers are of kind \"floder\"; did you mean \"flooder\"? (there are forger, replayer",
+        ),
+        (
+            "kind = \"flooder\"",
+            "kind = \"liar\"",
+            "unknown key \"per_minute\": of a liar only count is said",
+        ),
     ] {
         let error = faults(from, to);
         assert!(error.contains(expected), "{error}\n{expected}");

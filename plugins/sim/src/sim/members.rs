@@ -124,6 +124,7 @@ impl Members {
 impl Sim {
     /// Comes online, unless it is. Addresses and keys are those it had before.
     pub(crate) fn begin(&mut self, number: u32) {
+        let prefixes = self.wire().prefixes;
         let members = &mut self.members;
         let member = &members.list[number as usize];
         if member.node.is_some() {
@@ -137,7 +138,7 @@ impl Sim {
         let kept = members.books.remove(&number);
         let mut book = kept.unwrap_or_else(|| AddressBook::with_room(members.book_rows));
         if fresh {
-            for (id, address) in members.known(self.prefixes, &mut random) {
+            for (id, address) in members.known(prefixes, &mut random) {
                 book.note(id, address, &mut random);
             }
         }
@@ -152,7 +153,7 @@ impl Sim {
             number,
             place,
             start: starts,
-            prefixes: self.prefixes,
+            prefixes,
             stand_in: self.stand_in,
             nat,
             clock_ms,
@@ -207,13 +208,14 @@ impl Sim {
     pub(crate) fn move_on(&mut self, number: u32) {
         self.members.moves += 1;
         // From the far end of all addresses, where nobody is.
-        let place = self.prefixes * PREFIX_HOSTS_MAX - self.members.moves;
+        let prefixes = self.wire().prefixes;
+        let place = prefixes * PREFIX_HOSTS_MAX - self.members.moves;
         let member = &mut self.members.list[number as usize];
         member.place = place;
         let Some(node) = member.node else {
             return;
         };
-        let address = places::address(place, self.prefixes);
+        let address = places::address(place, prefixes);
         let nat = self.members.kind(number).nat.clone();
         let world = self.run.app.world_mut();
         match (nat, address.ip()) {
