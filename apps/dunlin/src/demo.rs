@@ -2,13 +2,12 @@
 
 mod carriers;
 mod people;
-mod process;
 mod screen;
 
+use crate::process::Process;
 use crate::{Error, Global, loss};
 use carriers::Carrier;
 use people::{People, Sent};
-use process::Process;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use screen::Screen;

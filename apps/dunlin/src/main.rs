@@ -9,6 +9,7 @@ mod loss;
 mod network;
 mod news;
 mod outbox;
+mod process;
 mod receive;
 mod relay;
 mod send;

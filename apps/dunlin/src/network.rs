@@ -6,6 +6,7 @@ use dunlin_engine::prelude::*;
 use dunlin_io::{ControlPlugin, IoPlugin, SignalsPlugin};
 use dunlin_net::{KeyFile, LinkPlugin, LinkSettings, Listen, PeerId, UdpPlugin};
 use dunlin_relay::{Mailbox, RelayPlugin};
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 /// Options about the network.
@@ -23,6 +24,9 @@ pub(crate) struct NetworkArgs {
     /// Seed of --drop
     #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
     pub(crate) drop_seed: u64,
+    /// End when stdin is closed, so that a supervisor which dies leaves nothing behind
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
 }
 
 /// An address to begin with, and who is there if that is known.
@@ -114,7 +118,31 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
             ..LinkSettings::default()
         },
     ));
+    if network.end_with_stdin {
+        end_with_stdin(&app)?;
+    }
     Ok(app)
+}
+
+fn end_with_stdin(app: &App) -> Result<(), Error> {
+    let inbox = app.inbox();
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            let mut buffer = [0; 64];
+            while std::io::stdin()
+                .read(&mut buffer)
+                .is_ok_and(|count| count > 0)
+            {}
+            let _ = inbox.offer(
+                Source::Plugin,
+                Input::new(|world| {
+                    world.resource_mut::<Exit>().0 = Some("stdin closed".to_owned())
+                }),
+            );
+        })
+        .map_err(|error| Error::failed(format!("no thread to watch stdin: {error}")))?;
+    Ok(())
 }
 
 /// Whether others could reach `address` as it stands: not if it says "any".

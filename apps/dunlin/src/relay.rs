@@ -2,11 +2,9 @@
 
 use crate::network::{self, NetworkArgs, Role};
 use crate::{Error, Global};
-use dunlin_engine::prelude::*;
 use dunlin_io::Inline;
 use dunlin_net::{Bound, Identity};
 use serde_json::json;
-use std::io::Read;
 use std::process::ExitCode;
 
 /// Carry other people's packets in this process's memory until it ends.
@@ -24,9 +22,6 @@ pub(crate) struct Args {
     /// Bytes of memory for packets, their index included
     #[arg(long, value_name = "BYTES", default_value_t = dunlin_relay::limits::CACHE_BYTES)]
     cache: u64,
-    /// End when stdin is closed, so that a supervisor which dies leaves nothing behind
-    #[arg(long, hide = true)]
-    end_with_stdin: bool,
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
@@ -36,9 +31,6 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         control: true,
     };
     let app = network::app(global, &args.network, &role)?;
-    if args.end_with_stdin {
-        end_with_stdin(&app)?;
-    }
     let why = Inline::run(app, |app| {
         let Some(mut nodes) = app.world().try_query::<(&Bound, &Identity)>() else {
             return;
@@ -67,25 +59,4 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     })?;
     tracing::info!(why, "the relay ended");
     Ok(ExitCode::SUCCESS)
-}
-
-fn end_with_stdin(app: &App) -> Result<(), Error> {
-    let inbox = app.inbox();
-    std::thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(move || {
-            let mut buffer = [0; 64];
-            while std::io::stdin()
-                .read(&mut buffer)
-                .is_ok_and(|count| count > 0)
-            {}
-            let _ = inbox.offer(
-                Source::Plugin,
-                Input::new(|world| {
-                    world.resource_mut::<Exit>().0 = Some("stdin closed".to_owned())
-                }),
-            );
-        })
-        .map_err(|error| Error::failed(format!("no thread to watch stdin: {error}")))?;
-    Ok(())
 }

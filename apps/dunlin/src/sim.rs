@@ -4,6 +4,7 @@ mod plots;
 mod progress;
 mod swarm;
 mod table;
+mod twin;
 
 use crate::{Error, Global};
 use dunlin_sim::{Report, Scenario};
@@ -21,6 +22,7 @@ Examples:
   dunlin sim tests/sim/small.toml
   dunlin sim tests/sim/medium.toml --seed 7 --plot plots
   dunlin sim tests/sim/small.toml --json | tail -n 1
+  dunlin sim tests/sim/twin.toml --twin     simulated, and as twenty real processes on loopback
   dunlin sim --swarm --seeds 50             draw 50 scenarios and run each
   dunlin sim --swarm --seed 17 --seeds 1    the one drawn from seed 17, again
   dunlin sim --swarm --seed 17 --print > swarm-17.toml && dunlin sim swarm-17.toml --seed 17
@@ -46,6 +48,9 @@ pub(crate) struct Args {
     /// Write plots of each run into this folder, as SVG
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+    /// Run it twice: simulated, and as real processes on loopback, in real time; show both side by side
+    #[arg(long, conflicts_with_all = ["swarm", "plot", "print"])]
+    twin: bool,
     /// Print the scenario, as a file, instead of running it
     #[arg(long, conflicts_with = "plot")]
     print: bool,
@@ -60,7 +65,11 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
             if args.print {
                 return print(&scenario, global);
             }
-            one(&scenario, args.seed.unwrap_or(1), plot, global)
+            let seed = args.seed.unwrap_or(1);
+            match args.twin {
+                true => twin::run(&scenario, seed, global),
+                false => one(&scenario, seed, plot, global),
+            }
         }
         None => {
             let first = match args.seed {
@@ -169,6 +178,7 @@ mod tests {
             waits_ms: vec![400, 100, 300, 200],
             datagrams: 1_500_000,
             bytes: 600_000_000,
+            sent_by: vec![],
             lost: vec![("random".to_owned(), 15_000), ("partition".to_owned(), 0)],
             drops: vec![
                 ("ReceiptRepeated".to_owned(), 12),

@@ -136,3 +136,58 @@ fn a_drawn_scenario_is_printed_as_a_file_that_reads_back_as_the_same() {
     assert_eq!(print(&[text(&path)]), drawn);
     assert_ne!(print(&["--swarm", "--seed", "18"]), drawn);
 }
+
+#[test]
+fn a_scenario_and_real_processes_on_loopback_deliver_the_same_and_send_about_as_much() {
+    const TWIN: &str = "\
+duration = \"25 s\"
+warm_up = \"12 s\"
+prefixes = 8
+
+[network]
+jitter_ms = 1
+
+[[nodes]]
+name = \"carriers\"
+count = 5
+carry = true
+
+[[nodes]]
+name = \"people\"
+count = 2
+
+[[messages]]
+from = \"people\"
+to = \"people\"
+count = 3
+until = \"18 s\"
+bytes = 200
+
+[must]
+delivered_percent = 100
+";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("twin.toml");
+    std::fs::write(&file, TWIN).expect("written");
+    let output = dunlin(folder.path(), &["--json", "sim", text(&file), "--twin"]);
+    let object = last_object(&output);
+    assert!(
+        output.status.success() && object["agree"] == true,
+        "{object}\n{}",
+        stderr(&output)
+    );
+    for side in ["simulated", "real"] {
+        let counts = ["sent", "delivered", "proved"].map(|count| object[side][count].as_u64());
+        assert_eq!(counts, [Some(3); 3], "{side}: {object}");
+    }
+
+    let moving = TWIN.replace("jitter_ms = 1", "delay_ms = 40");
+    std::fs::write(&file, moving).expect("written");
+    let refused = dunlin(folder.path(), &["sim", text(&file), "--twin"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = stderr(&refused);
+    assert!(
+        told.contains("delay_ms, jitter_ms: on loopback at most 1"),
+        "{told}"
+    );
+}

@@ -27,11 +27,11 @@ pub use loss::{Loss, Losses};
 pub use nat_kind::{Allocation, Depends, NatKind};
 pub use path::{Path, PathError};
 pub use plot::{MADE_BY, plots};
-pub use report::{Check, Report, Sample};
+pub use report::{Check, Report, Sample, SentBy};
 pub use run::{Progress, RunError, run};
 pub use scenario::{
-    Attackers, Crypto, Fault, KeepAlive, Must, Partition, Population, Scenario, ScenarioError,
-    Traffic,
+    Attackers, Crypto, Fault, KeepAlive, Letter, Must, Partition, Population, Scenario,
+    ScenarioError, Traffic,
 };
 pub use sessions::{Sessions, Wave};
 pub use sim::{Kind, Message, Sim, SimError, Who, days, hours, minutes, seconds};

@@ -28,6 +28,8 @@ pub struct Report {
     pub datagrams: u64,
     /// Bytes of UDP payload of those.
     pub bytes: u64,
+    /// The same by population, of the nodes that are online at the end.
+    pub sent_by: Vec<SentBy>,
     /// What the network did not deliver, by reason.
     pub lost: Vec<(String, u64)>,
     /// What nodes dropped, by reason, over all nodes, as the counters of links and relay name it.
@@ -46,6 +48,19 @@ pub struct Report {
     pub samples: Vec<Sample>,
     /// What had to hold, and whether it did.
     pub checks: Vec<Check>,
+}
+
+/// What the links of a population's nodes sent, since each began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SentBy {
+    /// The population's name.
+    pub population: String,
+    /// Nodes that were counted.
+    pub nodes: u64,
+    /// Datagrams that they sent.
+    pub datagrams: u64,
+    /// Bytes of UDP payload of those.
+    pub bytes: u64,
 }
 
 /// The state of the whole network at one moment; what is counted is counted since the start.

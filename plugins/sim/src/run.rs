@@ -16,7 +16,6 @@ use dunlin_engine::Time;
 use letters::Letters;
 use measure::Samples;
 use rand_chacha::ChaCha8Rng;
-use rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -157,10 +156,10 @@ impl<'a> Run<'a> {
         sim.crypto(scenario.crypto);
         sim.keep_alive(scenario.keep_alive);
         sim.members.book_rows = book_rows(scenario.node_count());
-        let mut random = ChaCha8Rng::seed_from_u64(seed ^ PLAN_SALT);
+        let mut random = crate::scenario::letters::plan(seed);
         let mut plan = Plan::default();
         let crowd = Crowd::new(scenario, &mut sim, &mut plan);
-        let letters = Letters::new(scenario, &mut sim, &crowd, &mut plan, &mut random);
+        let letters = Letters::new(scenario, &mut sim, &mut plan, &mut random);
         let samples = Samples::new(scenario, &mut plan);
         for partition in &scenario.partitions {
             plan.add(partition.at, Action::Part(partition.percent));
@@ -250,5 +249,3 @@ fn book_rows(nodes: u64) -> usize {
         _ => 24,
     }
 }
-
-const PLAN_SALT: u64 = 0x0070_6c61_6e00;

@@ -2,6 +2,7 @@
 
 mod check;
 mod keys;
+pub(crate) mod letters;
 mod swarm;
 pub(crate) mod values;
 mod write;
@@ -10,6 +11,7 @@ use crate::nat_kind::NatKind;
 use crate::path::Path;
 use crate::sessions::{Sessions, Wave};
 use keys::Tree;
+pub use letters::Letter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,10 +1,10 @@
 //! The demo's carriers: started, watched over their control sockets, and some of them killed.
 
-use super::people::{self, Sent};
-use super::process::Process;
+use super::people::Sent;
 use super::screen::Row;
 use super::{Demo, LOOK, PLACES, STEP};
 use crate::Error;
+use crate::process::{Process, make_keys};
 use dunlin_io::ControlClient;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
@@ -52,7 +52,7 @@ impl Demo {
     pub(super) fn start_carriers(&mut self) -> Result<(), Error> {
         for number in 0..usize::from(self.args.carriers) {
             let home = self.folder.join(format!("carrier-{number}"));
-            people::make_keys(&home)?;
+            make_keys(&home)?;
             let mut arguments = vec!["relay".to_owned(), "--end-with-stdin".to_owned()];
             arguments.extend(self.network(format!("127.{}.0.1:0", number + 1)));
             let process = Process::start(&format!("carrier {number}"), &home, &arguments)?;

@@ -1,9 +1,9 @@
 //! Alice and Bob: their keys, what she sends, what their programs print.
 
 use crate::Error;
-use dunlin_net::KeyFile;
+use crate::process::make_keys;
 use dunlin_relay::{Card, Mailbox};
-use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
+use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -49,18 +49,6 @@ impl People {
             out,
         })
     }
-}
-
-/// Makes a home with new keys.
-pub(super) fn make_keys(home: &Path) -> Result<KeyFile, Error> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| Error::failed(format!("the system gives no random bytes: {error}")))?;
-    std::fs::create_dir_all(home)
-        .map_err(|error| Error::failed(format!("cannot make {}: {error}", home.display())))?;
-    let keys = KeyFile::generate(&mut ChaCha20Rng::from_seed(seed));
-    keys.create(&home.join("keys"))?;
-    Ok(keys)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -82,13 +82,17 @@ fn text(name: &str, progress: &Progress) -> String {
     }
     let done = (now / end.max(now)).min(1.0);
     let real = progress.real.as_secs_f64();
-    let speed = count((progress.events as f64 / real.max(0.001)) as u64);
     let mut text = format!(
-        "{name}: {:.0} %, {} of {}, {speed} events/s",
+        "{name}: {:.0} %, {} of {}",
         (done * 100.0).floor(),
         whole(progress.virtual_time),
         whole(progress.virtual_end),
     );
+    // Real processes do not tell theirs.
+    if progress.events > 0 {
+        let speed = count((progress.events as f64 / real.max(0.001)) as u64);
+        text += &format!(", {speed} events/s");
+    }
     if (ESTIMATE..1.0).contains(&done) {
         let left = Duration::from_secs_f64(real / done - real);
         text += &format!(", about {} left", whole(left.max(Duration::from_secs(1))));

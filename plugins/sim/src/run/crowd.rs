@@ -41,8 +41,6 @@ pub(super) struct Crowd {
     populations: Vec<Population>,
     /// They come once all others are there, and stay.
     attackers: Vec<Attacker>,
-    /// The first number of each population, and one past the last.
-    firsts: Vec<u32>,
     habits: Vec<Habit>,
     joined: u32,
 }
@@ -50,7 +48,6 @@ pub(super) struct Crowd {
 impl Crowd {
     /// Everybody, none of them online yet.
     pub(super) fn new(scenario: &Scenario, sim: &mut Sim, plan: &mut Plan) -> Crowd {
-        let mut firsts = vec![0];
         let mut habits = Vec::new();
         for (population, about) in scenario.nodes.iter().enumerate() {
             let kind = kind(about, scenario);
@@ -64,7 +61,6 @@ impl Crowd {
                     wants: false,
                 });
             }
-            firsts.push(habits.len() as u32);
         }
         for wave in &scenario.waves {
             for number in 0..habits.len() as u64 {
@@ -78,16 +74,9 @@ impl Crowd {
             a_second: scenario.joins_per_second,
             populations: scenario.nodes.clone(),
             attackers: attackers(scenario, sim),
-            firsts,
             habits,
             joined: 0,
         }
-    }
-
-    /// The numbers of a population.
-    pub(super) fn of(&self, name: &str) -> std::ops::Range<u32> {
-        let place = self.populations.iter().position(|about| about.name == name);
-        place.map_or(0..0, |place| self.firsts[place]..self.firsts[place + 1])
     }
 
     pub(super) fn all_joined(&self) -> bool {

@@ -2,15 +2,12 @@
 
 use super::crowd::Crowd;
 use super::{Action, Plan};
-use crate::scenario::{Scenario, Traffic};
+use crate::scenario::{Letter, Scenario};
 use crate::sim::Sim;
 use crate::sim::safety::Safety;
-use crate::stand_in::digest;
 use dunlin_relay::State;
 use rand_chacha::ChaCha8Rng;
-use rand_core::Rng;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
 /// Copies at which a sender who leaves calls it stored, and how long it waits for them before it makes do with fewer.
@@ -33,32 +30,23 @@ impl Letters {
     pub(super) fn new(
         scenario: &Scenario,
         sim: &mut Sim,
-        crowd: &Crowd,
         plan: &mut Plan,
         random: &mut ChaCha8Rng,
     ) -> Letters {
-        let mark = format!("{:016x}", digest(sim.seed.0, b"marker"));
         let world = sim.run.app.world_mut();
+        let mark = crate::scenario::letters::mark(sim.seed.0);
         world.resource_mut::<Safety>().mark(&mark);
         let mut letters = Letters::default();
-        for traffic in &scenario.messages {
-            let (senders, recipients) = (crowd.of(&traffic.from), crowd.of(&traffic.to));
-            let until = traffic.until.unwrap_or(scenario.duration);
-            let span = until.saturating_sub(scenario.warm_up).as_micros() as u64;
-            for n in 0..traffic.count {
-                let (from, to) = ends(traffic, n, &senders, &recipients, random);
-                let at = scenario.warm_up + Duration::from_micros(random.next_u64() % span.max(1));
-                let letter = letters.senders.len();
-                let text = text(letter, &mark, traffic.bytes);
-                let letter = sim.mail.write(from, to, text.into());
-                if let Some(away) = traffic.to_away {
-                    plan.add(at.saturating_sub(AWAY_BEFORE), Action::Leave(to));
-                    plan.add(at + away, Action::Return(to));
-                }
-                plan.add(at, Action::Send(letter));
-                letters.leaves.push(traffic.sender_leaves);
-                letters.senders.push(from);
+        for planned in scenario.draw_letters(sim.seed.0, random) {
+            let Letter { at, from, to, .. } = planned;
+            let letter = sim.mail.write(from, to, planned.text.into());
+            if let Some(away) = planned.to_away {
+                plan.add(at.saturating_sub(AWAY_BEFORE), Action::Leave(to));
+                plan.add(at + away, Action::Return(to));
             }
+            plan.add(at, Action::Send(letter));
+            letters.leaves.push(planned.sender_leaves);
+            letters.senders.push(from);
         }
         letters
     }
@@ -95,34 +83,4 @@ impl Letters {
             crowd.retire(number, sim);
         }
     }
-}
-
-/// Who writes the `n`th message to whom: never to oneself.
-fn ends(
-    traffic: &Traffic,
-    n: u64,
-    senders: &Range<u32>,
-    recipients: &Range<u32>,
-    random: &mut ChaCha8Rng,
-) -> (u32, u32) {
-    let pick = |range: &Range<u32>, lot: u64| range.start + (lot % range.len() as u64) as u32;
-    let from = match traffic.sender_leaves {
-        true => senders.start + n as u32,
-        false => pick(senders, random.next_u64()),
-    };
-    let mut to = pick(recipients, random.next_u64());
-    if to == from {
-        to = recipients.start + (to - recipients.start + 1) % recipients.len() as u32;
-    }
-    (from, to)
-}
-
-/// What a letter says: its number and the mark, then as much as makes its length. No two are alike.
-fn text(letter: usize, mark: &str, bytes: usize) -> String {
-    let mut text = format!("{letter} {mark}");
-    while text.len() < bytes {
-        text.push_str(" tea at four?");
-    }
-    text.truncate(bytes.max(letter.to_string().len()));
-    text
 }

@@ -1,8 +1,9 @@
 //! What a run came to, and whether what had to hold did.
 
 use super::Run;
-use crate::report::{Check, Report};
-use crate::scenario::Must;
+use crate::report::{Check, Report, SentBy};
+use crate::scenario::{Must, Population};
+use crate::sim::Who;
 use crate::sim::safety::{Safety, Unchecked};
 use crate::units::{bytes, count, percent, time};
 use crate::wire::Network;
@@ -16,6 +17,7 @@ impl Run<'_> {
         self.samples.take(&mut self.sim);
         let (nodes, events) = (self.scenario.node_count(), self.sim.events());
         let (proved, drops) = (self.proved(), self.drops());
+        let sent_by = self.sent_by();
         let virtual_seconds = self.sim.now().as_secs();
         let violations = self.sim.violations();
         let mut network = self.sim.run.app.world_mut().resource_mut::<Network>();
@@ -34,6 +36,7 @@ impl Run<'_> {
             waits_ms: mail.waits_ms.clone(),
             datagrams: network.datagrams,
             bytes: network.bytes,
+            sent_by,
             lost,
             drops,
             events,
@@ -63,6 +66,26 @@ impl Run<'_> {
         let all = outboxes.iter(world).flat_map(Outbox::messages);
         all.filter(|(_, message)| message.state() == State::Delivered)
             .count() as u64
+    }
+
+    fn sent_by(&self) -> Vec<SentBy> {
+        let world = self.sim.run.app.world();
+        let of = |population: &Population| {
+            let mut sum = SentBy {
+                population: population.name.clone(),
+                ..SentBy::default()
+            };
+            for number in self.scenario.numbers(&population.name) {
+                let node = self.sim.node(Who(number));
+                if let Some(sent) = node.and_then(|node| world.get::<dunlin_net::Traffic>(node)) {
+                    sum.nodes += 1;
+                    sum.datagrams += sent.datagrams_out;
+                    sum.bytes += sent.bytes_out;
+                }
+            }
+            sum
+        };
+        self.scenario.nodes.iter().map(of).collect()
     }
 
     /// What attackers drop is their affair.

@@ -15,6 +15,7 @@ pub(super) fn empty() -> Report {
         waits_ms: vec![],
         datagrams: 0,
         bytes: 0,
+        sent_by: vec![],
         lost: vec![],
         drops: vec![],
         events: 0,

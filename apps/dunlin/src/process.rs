@@ -1,7 +1,10 @@
-//! The demo's processes: each a real `dunlin` of its own, killed with the demo whatever happens to it.
+//! Processes of the demo and of simulations' twins: each a real `dunlin` of its own, killed with its parent whatever happens to that.
 
 use crate::Error;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
+use dunlin_net::KeyFile;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// One running process. Dropped, it is killed.
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     lines: Receiver<Value>,
@@ -19,7 +22,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `dunlin --home HOME --json ARGUMENTS`; its log goes to `HOME/log`.
-    pub(super) fn start(name: &str, home: &Path, arguments: &[String]) -> Result<Process, Error> {
+    pub(crate) fn start(name: &str, home: &Path, arguments: &[String]) -> Result<Process, Error> {
         let log = home.join("log");
         let program = std::env::current_exe().map_err(|error| {
             Error::failed(format!("cannot find this program's own file: {error}"))
@@ -57,12 +60,12 @@ impl Process {
         })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The next object that it prints.
-    pub(super) fn next(&self, until: Instant) -> Result<Value, Error> {
+    pub(crate) fn next(&self, until: Instant) -> Result<Value, Error> {
         match self.lines.recv_deadline(until) {
             Ok(value) => Ok(value),
             Err(RecvTimeoutError::Timeout) => Err(self.error("said nothing in time")),
@@ -71,12 +74,12 @@ impl Process {
     }
 
     /// The next object, if there is one within `wait`; `None` also at its end, which [`ended`](Process::ended) tells.
-    pub(super) fn poll(&self, wait: Duration) -> Option<Value> {
+    pub(crate) fn poll(&self, wait: Duration) -> Option<Value> {
         self.lines.recv_timeout(wait).ok()
     }
 
     /// Whether it has ended, and well.
-    pub(super) fn ended(&mut self) -> Result<bool, Error> {
+    pub(crate) fn ended(&mut self) -> Result<bool, Error> {
         match self.child.try_wait() {
             Ok(None) => Ok(false),
             Ok(Some(status)) if status.success() => Ok(true),
@@ -86,7 +89,7 @@ impl Process {
     }
 
     /// SIGKILL: no hand-over, no farewell.
-    pub(super) fn kill(&mut self) -> Result<(), Error> {
+    pub(crate) fn kill(&mut self) -> Result<(), Error> {
         self.child
             .kill()
             .and_then(|()| self.child.wait().map(drop))
@@ -94,7 +97,7 @@ impl Process {
     }
 
     /// An error of this process, with the end of its log.
-    pub(super) fn error(&self, what: &str) -> Error {
+    pub(crate) fn error(&self, what: &str) -> Error {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(5).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
@@ -108,4 +111,16 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Makes a home with new keys.
+pub(crate) fn make_keys(home: &Path) -> Result<KeyFile, Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| Error::failed(format!("the system gives no random bytes: {error}")))?;
+    std::fs::create_dir_all(home)
+        .map_err(|error| Error::failed(format!("cannot make {}: {error}", home.display())))?;
+    let keys = KeyFile::generate(&mut ChaCha20Rng::from_seed(seed));
+    keys.create(&home.join("keys"))?;
+    Ok(keys)
 }
