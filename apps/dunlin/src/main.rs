@@ -19,7 +19,12 @@ pub(crate) use error::Error;
 pub(crate) use global::Global;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+/// A simulation of a million nodes allocates for each datagram: 15 % faster with this than with glibc's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const EXAMPLES: &str = "\
 Examples:

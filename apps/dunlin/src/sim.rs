@@ -7,7 +7,7 @@ mod table;
 mod twin;
 
 use crate::{Error, Global};
-use dunlin_sim::{Report, Scenario};
+use dunlin_sim::{KeepAlive, Report, Scenario};
 use progress::Line;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ Examples:
   dunlin sim tests/sim/small.toml
   dunlin sim tests/sim/medium.toml --seed 7 --plot plots
   dunlin sim tests/sim/small.toml --json | tail -n 1
+  dunlin sim tests/sim/medium.toml --keep-alive folded
   dunlin sim tests/sim/twin.toml --twin     simulated, and as twenty real processes on loopback
   dunlin sim --swarm --seeds 50             draw 50 scenarios and run each
   dunlin sim --swarm --seed 17 --seeds 1    the one drawn from seed 17, again
@@ -48,6 +49,9 @@ pub(crate) struct Args {
     /// Write plots of each run into this folder, as SVG
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+    /// Who notices that a link is dead, whatever the scenario says: the nodes, by asking, or the simulator, which tells them
+    #[arg(long, value_name = "WHO", value_enum, conflicts_with = "swarm")]
+    keep_alive: Option<Who>,
     /// Run it twice: simulated, and as real processes on loopback, in real time; show both side by side
     #[arg(long, conflicts_with_all = ["swarm", "plot", "print"])]
     twin: bool,
@@ -56,12 +60,25 @@ pub(crate) struct Args {
     print: bool,
 }
 
+/// As [`KeepAlive`], for the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Who {
+    Simulated,
+    Folded,
+}
+
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     let plot = args.plot.as_deref();
     match &args.file {
         Some(file) => {
             // The file's faults name their lines; they are the user's to mend.
-            let scenario = Scenario::load(file).map_err(|error| Error::usage(error.to_string()))?;
+            let loaded = Scenario::load(file);
+            let mut scenario = loaded.map_err(|error| Error::usage(error.to_string()))?;
+            match args.keep_alive {
+                None => {}
+                Some(Who::Simulated) => scenario.keep_alive = KeepAlive::Simulated,
+                Some(Who::Folded) => scenario.keep_alive = KeepAlive::Folded,
+            }
             if args.print {
                 return print(&scenario, global);
             }

@@ -25,6 +25,9 @@ pub struct AddressBook {
     changed: bool,
 }
 
+/// Rows for which room is made at once.
+const ROWS_TO_SPARE: usize = 16;
+
 impl Default for AddressBook {
     fn default() -> AddressBook {
         AddressBook::with_room(BOOK_ROWS_MAX)
@@ -337,7 +340,14 @@ impl AddressBook {
         self.changed = true;
         match self.find(&row.id) {
             Ok(place) => self.rows[place] = row,
-            Err(place) => self.rows.insert(place, row),
+            Err(place) => {
+                // Doubling would leave half of a book empty, and a simulation keeps a million of them.
+                if self.rows.len() == self.rows.capacity() {
+                    let left = self.room.saturating_sub(self.rows.len());
+                    self.rows.reserve_exact(left.clamp(1, ROWS_TO_SPARE));
+                }
+                self.rows.insert(place, row);
+            }
         }
     }
 

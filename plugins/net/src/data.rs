@@ -115,7 +115,7 @@ fn prove(
         entity
     });
     if let Some(link) = parts.links.get_mut(entity) {
-        link.accept(session, now);
+        link.accept(*session, now);
         link.address = from; // Its cookie was right.
         link.roam = None;
     }

@@ -63,9 +63,9 @@ reasons! {
     NotSent,
 }
 
-/// How often each [`DropReason`] came to pass on this node.
+/// How often each [`DropReason`] came to pass on this node; one that has come to 4,294,967,295 stays there.
 #[derive(Component, Clone, Debug)]
-pub struct Drops([u64; DropReason::ALL.len()]);
+pub struct Drops([u32; DropReason::ALL.len()]);
 
 impl Default for Drops {
     fn default() -> Drops {
@@ -75,13 +75,14 @@ impl Default for Drops {
 
 impl Drops {
     pub(crate) fn count(&mut self, reason: DropReason) {
-        self.0[reason as usize] += 1;
+        let counter = &mut self.0[reason as usize];
+        *counter = counter.saturating_add(1);
     }
 
     /// How often `reason` came to pass since the node began.
     #[must_use]
     pub fn of(&self, reason: DropReason) -> u64 {
-        self.0[reason as usize]
+        self.0[reason as usize].into()
     }
 
     /// Each reason that came to pass, with how often.

@@ -20,8 +20,10 @@ pub(crate) struct Pulse {
     heard: Time,
     /// When the first thing that wants an answer left after `heard`.
     asked: Option<Time>,
-    /// PINGs without an answer so far, and when to send the next or give up.
-    probe: Option<(u8, Time)>,
+    /// PINGs without an answer so far.
+    pings: u8,
+    /// When to send the next or give up, if there are some.
+    probe: Time,
     /// Whether an idle link is watched at all.
     keep_alive: bool,
 }
@@ -33,7 +35,8 @@ impl Pulse {
             sent: now,
             heard: now,
             asked: None,
-            probe: None,
+            pings: 0,
+            probe: Time::ZERO,
         }
     }
 
@@ -49,7 +52,7 @@ impl Pulse {
     pub(crate) fn on_heard(&mut self, now: Time) {
         self.heard = now;
         self.asked = None;
-        self.probe = None;
+        self.pings = 0;
     }
 
     /// How long the other side has said nothing.
@@ -59,8 +62,8 @@ impl Pulse {
 
     /// When to ask again. `initiator` says whether this side began the present session.
     pub(crate) fn deadline(&self, initiator: bool) -> Time {
-        if let Some((_, next)) = self.probe {
-            return next;
+        if self.pings > 0 {
+            return self.probe;
         }
         let idle = match initiator {
             _ if !self.keep_alive => Time(u64::MAX),
@@ -77,10 +80,10 @@ impl Pulse {
             return Beat::Rest;
         }
         let silent = self.keep_alive && !initiator && now >= self.heard + SILENCE_MAX;
-        let pings = self.probe.map_or(0, |(pings, _)| pings);
-        match PROBE_WAITS.get(usize::from(pings)) {
+        match PROBE_WAITS.get(usize::from(self.pings)) {
             Some(wait) if !silent => {
-                self.probe = Some((pings + 1, now + *wait));
+                self.pings += 1;
+                self.probe = now + *wait;
                 Beat::Ping
             }
             _ => Beat::Lost,
