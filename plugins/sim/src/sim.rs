@@ -6,6 +6,7 @@
 mod acts;
 mod asks;
 pub(crate) mod hops;
+mod intern;
 mod kind;
 mod lost_links;
 pub(crate) mod mail;
@@ -116,6 +117,7 @@ impl Sim {
         app.add_plugins((LinkPlugin, RelayPlugin::default(), SimPlugin { seed, path }));
         app.add_plugins(plugins);
         hops::add(&mut app);
+        intern::add(&mut app);
         safety::add(&mut app);
         let client = app.client(Grants::everything());
         Ok(Sim {

@@ -1,11 +1,13 @@
 //! Small scenarios drawn from a seed, to meet what nobody thought of writing down.
 
-use super::{Must, Partition, Population, Scenario, Traffic, most_links, usual_cache};
+use super::{Attackers, Must, Partition, Population, Scenario, Traffic, most_links, usual_cache};
+use crate::attack::ATTACKS;
 use crate::nat_kind::NatKind;
 use crate::path::Path;
 use crate::sessions::{Sessions, Wave};
 use dunlin_engine::Random;
 use rand_core::Rng;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -111,7 +113,11 @@ impl Scenario {
                 away: Duration::from_secs(lots.within(5..=300)),
             });
         }
-        scenario.must.datagrams_per_node_hour = Some(DATAGRAMS_MAX);
+        if lots.chance(40) {
+            scenario.attackers.push(attackers(&mut lots));
+        } else {
+            scenario.must.datagrams_per_node_hour = Some(DATAGRAMS_MAX);
+        }
         if scenario.all_must_arrive() {
             scenario.must.delivered_percent = Some(100.0);
             // Who left cannot tell us.
@@ -147,7 +153,15 @@ impl Scenario {
                 && named(&traffic.to).is_some_and(stay)
                 && (self.partitions.is_empty() || !traffic.sender_leaves)
         };
-        self.waves.is_empty() && self.nodes.iter().all(keep) && self.messages.iter().all(arrives)
+        // A liar's copy counts as one of eight, and a flooder may push out what nobody can place again.
+        let harmless = |attackers: &Attackers| {
+            !["liar", "flooder"].contains(&attackers.kind.as_str())
+                || !self.messages.iter().any(|traffic| traffic.sender_leaves)
+        };
+        self.waves.is_empty()
+            && self.attackers.iter().all(harmless)
+            && self.nodes.iter().all(keep)
+            && self.messages.iter().all(arrives)
     }
 }
 
@@ -216,6 +230,15 @@ fn leavers(lots: &mut Lots) -> Population {
         carry: false,
         sessions: Sessions::Always,
         ..people(lots)
+    }
+}
+
+/// Last of all draws, so that a swarm's seeds draw what they drew before there were any.
+fn attackers(lots: &mut Lots) -> Attackers {
+    Attackers {
+        kind: lots.one_of(&ATTACKS).name.to_owned(),
+        count: lots.within(1..=2),
+        numbers: BTreeMap::new(),
     }
 }
 
