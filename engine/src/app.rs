@@ -244,10 +244,13 @@ impl App {
             // A plugin may add others while it is built.
             plugins = in_order(std::mem::take(&mut self.plugins))?;
         }
+        let calls = self.world.resource::<CallTable>().names();
         let mut config = self.world.resource_mut::<Config>();
-        let granted = config.section::<Grants>("permissions");
+        let granted = config
+            .section::<Grants>("permissions")
+            .and_then(|grants| config.check_permissions(&grants, &calls));
         let unread = config.check_sections();
-        self.note(granted.map(drop).map_err(|error| error.to_string()));
+        self.note(granted.map_err(|error| error.to_string()));
         self.note(unread.map_err(|error| error.to_string()));
         for schedule in [&mut self.turn, &mut self.startup, &mut self.shutdown] {
             if let Err(error) = turn::build(schedule, &mut self.world, &self.names) {

@@ -1,5 +1,6 @@
 //! Settings: `dunlin.toml`, read once, checked to the last key.
 
+use crate::Grants;
 use bevy_ecs::prelude::*;
 use serde::de::{self, DeserializeOwned, Visitor};
 use std::collections::BTreeSet;
@@ -127,6 +128,28 @@ impl Config {
         }
     }
 
+    /// Complains of a permission that no call asks for: a slip of the pen would else grant nothing, or, where it was to
+    /// deny, leave something granted.
+    pub(crate) fn check_permissions(
+        &self,
+        grants: &Grants,
+        calls: &[&'static str],
+    ) -> Result<(), ConfigError> {
+        // A permission is a call's name, or that up to a dot.
+        let groups = calls
+            .iter()
+            .flat_map(|name| name.match_indices('.').map(|(dot, _)| &name[..dot]));
+        let known: BTreeSet<&str> = calls.iter().copied().chain(groups).collect();
+        let permissions = grants.permissions().filter(|name| *name != "*");
+        match permissions.into_iter().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let what = format!("permission \"{name}\" in [permissions]");
+                Err(self.unknown(what, name, known.iter().copied()))
+            }
+        }
+    }
+
     fn unknown<'a>(
         &self,
         what: String,
@@ -217,6 +240,26 @@ mod tests {
                 .to_string(),
             "dunlin.toml: unknown section [rely]; did you mean \"relay\"?"
         );
+    }
+
+    #[test]
+    fn a_permission_that_no_call_asks_for_is_an_error_that_names_the_nearest_one() {
+        let check = |text: &str| {
+            let mut config = Config::parse(text, "dunlin.toml").expect("TOML");
+            let grants = config.section::<Grants>("permissions").expect("grants");
+            let checked = config.check_permissions(&grants, &["udp.bind", "udp.send"]);
+            checked.map_err(|error| error.to_string())
+        };
+        let good = "[permissions]\nudp = true\n\"udp.send\" = [\"127.0.0.1:*\"]\n\"*\" = false\n";
+        assert_eq!(check(good), Ok(()));
+        assert_eq!(
+            check("[permissions]\n\"udp.sned\" = false\n"),
+            Err(
+                "dunlin.toml: unknown permission \"udp.sned\" in [permissions]; did you mean \"udp.send\"?"
+                    .to_owned()
+            )
+        );
+        assert!(check("[permissions]\nud = true\n").is_err());
     }
 
     #[test]

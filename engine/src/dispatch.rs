@@ -50,6 +50,11 @@ fn read<P: Params>(params: &Value) -> Result<P, CallError> {
 }
 
 impl CallTable {
+    /// The names of all calls and streams, sorted.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.0.keys().copied().collect()
+    }
+
     pub(crate) fn add_call<P, S, M>(&mut self, name: &'static str, system: S) -> Result<(), String>
     where
         P: Params,

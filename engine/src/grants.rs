@@ -108,6 +108,11 @@ impl Grants {
         }
     }
 
+    /// The permissions of which something was said.
+    pub(crate) fn permissions(&self) -> impl Iterator<Item = &str> {
+        self.said.keys().map(String::as_str)
+    }
+
     /// Notes the user's answer; says whether there was room for it.
     pub(crate) fn remember(
         &mut self,

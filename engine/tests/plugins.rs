@@ -154,3 +154,14 @@ fn a_failed_start_up_system_keeps_the_app_from_starting_and_says_why() {
         "{error}"
     );
 }
+
+#[test]
+fn a_permission_for_no_call_there_is_keeps_the_app_from_starting() {
+    let config = Config::parse("[permissions]\n\"calls.lits\" = true\n", "dunlin.toml");
+    let mut app = App::with_config(config.expect("TOML"));
+    let error = app.start().expect_err("a slip of the pen").to_string();
+    assert!(
+        error.contains("calls.lits") && error.contains("did you mean \"calls.list\"?"),
+        "{error}"
+    );
+}
