@@ -18,9 +18,11 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 /// Connections at once; each is a process of the owner's. // guess
 const CONNECTIONS_MAX: usize = 32;
@@ -28,7 +30,7 @@ const CONNECTIONS_MAX: usize = 32;
 const HEAD_BYTES_MAX: usize = 256 * 1024;
 /// A body. // guess: above a message's largest part
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Lines that wait for a slow reader before items are refused. // guess
+/// Lines that wait for a slow reader before items are refused, and no more requests read. // guess
 const LINES_MAX: usize = 1_024;
 
 /// Opens the control socket at a path; who may open that path may make every call.
@@ -168,22 +170,41 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-struct Wire(
-    mpsc::UnboundedSender<(Line, Bytes)>,
-    Arc<std::sync::atomic::AtomicUsize>,
-);
+/// How far the other side is behind with reading.
+#[derive(Default)]
+struct Backlog {
+    lines: AtomicUsize,
+    less: Notify,
+}
+
+impl Backlog {
+    fn is_long(&self) -> bool {
+        self.lines.load(Acquire) >= LINES_MAX
+    }
+
+    /// Waits until there is room, or nobody who would make some.
+    async fn room(&self, wire: &Wire) {
+        while self.is_long() && !wire.lines.is_closed() {
+            self.less.notified().await;
+        }
+    }
+}
+
+struct Wire {
+    lines: mpsc::UnboundedSender<(Line, Bytes)>,
+    backlog: Arc<Backlog>,
+}
 
 impl Wire {
     fn put(&self, line: Line, body: Bytes) {
-        use std::sync::atomic::Ordering::AcqRel;
-        self.1.fetch_add(1, AcqRel);
+        self.backlog.lines.fetch_add(1, AcqRel);
         // The reader has gone: its caller is about to be despawned.
-        let _ = self.0.send((line, body));
+        let _ = self.lines.send((line, body));
     }
 }
 
 impl Outlet for Wire {
-    // Answers are as many as calls are open, so they need no other bound.
+    // Bounded by `Backlog::room`: who does not read its answers is not read from, so it gets no more of them than it asked for before.
     fn answer(&self, id: u64, answer: Result<Reply, CallError>) {
         let (line, body) = match answer {
             Ok(reply) => (
@@ -208,7 +229,7 @@ impl Outlet for Wire {
     }
 
     fn item(&self, id: u64, item: Reply) -> Result<(), Reply> {
-        if self.1.load(std::sync::atomic::Ordering::Acquire) >= LINES_MAX || self.0.is_closed() {
+        if self.backlog.is_long() || self.lines.is_closed() {
             return Err(item);
         }
         let line = Line {
@@ -246,30 +267,36 @@ async fn serve(stream: UnixStream, inbox: Inbox) {
     let Ok(caller) = caller.await else { return };
     let (read, mut write) = stream.into_split();
     let (sender, mut lines) = mpsc::unbounded_channel::<(Line, Bytes)>();
-    let waiting = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let outlet: Arc<dyn Outlet> = Arc::new(Wire(sender, waiting.clone()));
+    let backlog = Arc::new(Backlog::default());
+    let wire = Arc::new(Wire {
+        lines: sender,
+        backlog: backlog.clone(),
+    });
     let writer = tokio::spawn(async move {
         while let Some((line, body)) = lines.recv().await {
-            waiting.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+            backlog.lines.fetch_sub(1, AcqRel);
+            backlog.less.notify_one();
             let Ok(mut head) = serde_json::to_vec(&line) else {
-                return;
+                break;
             };
             head.push(b'\n');
             head.extend_from_slice(&body);
             if write.write_all(&head).await.is_err() {
-                return;
+                break;
             }
         }
+        drop(lines);
+        backlog.less.notify_one();
     });
-    if let Err(error) = read_requests(read, &inbox, caller, &outlet).await {
-        outlet.answer(0, Err(CallError::new("request", error)));
+    if let Err(error) = read_requests(read, &inbox, caller, &wire).await {
+        wire.answer(0, Err(CallError::new("request", error)));
     }
     let end = Input::new(move |world: &mut World| {
         if let Ok(caller) = world.get_entity_mut(caller) {
             caller.despawn();
         }
     });
-    drop(outlet);
+    drop(wire);
     crate::io::offer(&inbox, end).await;
     // It ends once the World has dropped the last outlet and all is written.
     let _ = writer.await;
@@ -280,11 +307,12 @@ async fn read_requests(
     read: tokio::net::unix::OwnedReadHalf,
     inbox: &Inbox,
     caller: Entity,
-    outlet: &Arc<dyn Outlet>,
+    wire: &Arc<Wire>,
 ) -> Result<(), String> {
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
     loop {
+        wire.backlog.room(wire).await;
         line.clear();
         let most = HEAD_BYTES_MAX as u64 + 1;
         let count = (&mut read).take(most).read_until(b'\n', &mut line).await;
@@ -316,10 +344,10 @@ async fn read_requests(
             params: head.params,
             body: body.into(),
             caller,
-            outlet: outlet.clone(),
+            outlet: wire.clone(),
         };
         if inbox.offer(Source::Call, request.into_input()).is_err() {
-            outlet.answer(
+            wire.answer(
                 head.id,
                 Err(CallError::new(
                     "busy",

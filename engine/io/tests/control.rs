@@ -157,6 +157,40 @@ fn rubbish_on_the_control_socket_is_answered_with_what_was_expected_and_harms_no
 }
 
 #[test]
+fn who_asks_and_never_reads_is_soon_not_read_from_and_harms_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("control");
+    let running = Threaded::start(app(&path)).expect("it starts");
+    let mut other = ControlClient::connect(&path, LIMIT).expect("it listens");
+    let mut greedy = UnixStream::connect(&path).expect("it listens");
+    greedy.set_nonblocking(true).expect("our own socket");
+    let request = b"{\"id\":1,\"call\":\"calls.list\"}\n";
+    let chunk = request.repeat(1_000);
+    let (mut taken, mut refused) = (0, 0);
+    // Fifty refusals with work of the runtime's between them: it is not merely slow.
+    while refused < 50 && taken < 1_000_000 * request.len() {
+        // From where the last write broke off, so that each line stays whole.
+        match greedy.write(&chunk[taken % request.len()..]) {
+            Ok(count) => (taken, refused) = (taken + count, 0),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                refused += 1;
+                other
+                    .call("test.reverse", &json!({}), b"")
+                    .expect("others are answered");
+            }
+        }
+    }
+    let asked = taken / request.len();
+    assert!(asked < 50_000, "{asked} requests were taken");
+    drop(greedy);
+    other
+        .call("test.reverse", &json!({}), b"")
+        .expect("still there");
+    drop(running.stop());
+}
+
+#[test]
 fn a_control_socket_in_use_is_an_error_and_one_left_behind_is_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("control");
