@@ -1,11 +1,13 @@
 //! What `send`, `receive`, `outbox` and `relay` share: this device's node, composed from the plugins.
 
 use crate::loss::{self, LossPlugin};
+use crate::send::CALL_LIMIT;
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
 use dunlin_io::{ControlPlugin, IoPlugin, SignalsPlugin};
 use dunlin_net::{KeyFile, LinkPlugin, LinkSettings, Listen, PeerId, UdpPlugin};
 use dunlin_relay::{Mailbox, RelayPlugin};
+use serde_json::json;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
@@ -143,6 +145,15 @@ fn end_with_stdin(app: &App) -> Result<(), Error> {
         })
         .map_err(|error| Error::failed(format!("no thread to watch stdin: {error}")))?;
     Ok(())
+}
+
+/// What to do if this node knows nobody who carries and has no link; none if it has somebody.
+pub(crate) fn nobody(client: &Client) -> Result<Option<&'static str>, Error> {
+    let status = client.ask("relay.status", json!({}), CALL_LIMIT)?.value;
+    let alone = status["carriers_known"] == 0 && status["links"] == 0;
+    Ok(alone.then_some(
+        "nobody could be reached; name somebody with --peer ADDR:PORT, as a relay prints it when it starts",
+    ))
 }
 
 /// Whether others could reach `address` as it stands: not if it says "any".

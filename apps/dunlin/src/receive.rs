@@ -82,6 +82,10 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     {
         std::thread::sleep(Duration::from_millis(100));
     }
+    if !complete && !running.has_ended() {
+        let why = incomplete(&client, &args, received.len())?;
+        eprintln!("dunlin: {why}");
+    }
     drop((items, client));
     drop(running.stop());
     global.result("", &json!({ "received": received, "complete": complete }))?;
@@ -89,6 +93,19 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
+    })
+}
+
+/// Why it ended before all was there, and what to do.
+fn incomplete(client: &Client, args: &Args, received: usize) -> Result<String, Error> {
+    let within = args.within;
+    let came = match args.count {
+        Some(count) => format!("{received} of {count} messages came within {within} s"),
+        None => format!("not every carrier has answered within {within} s"),
+    };
+    Ok(match network::nobody(client)? {
+        Some(nobody) => format!("{came}: {nobody}"),
+        None => format!("{came}; what waits stays with the carriers, so run it again later"),
     })
 }
 

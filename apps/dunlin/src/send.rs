@@ -5,7 +5,8 @@ use crate::news::News;
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
 use dunlin_engine::{Items, Reply};
-use dunlin_relay::Card;
+use dunlin_relay::limits::TEXT_BYTES_MAX;
+use dunlin_relay::{BadHead, Card, Head, Kind};
 use serde_json::json;
 use std::io::Read;
 use std::path::Path;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// How often a command looks whether Ctrl-C has ended its engine.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
-/// More than fits one message, so that what is too large is refused by its true size where that is small, and never read whole.
+/// Of stdin no more is read: far more than fits one message, so that what is too large is refused by its true size where that is small.
 const READ_BYTES_MAX: u64 = 1 << 20;
 
 /// Send a text, a file, or stdin to somebody, who may be away.
@@ -84,13 +85,18 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     let stored = follow(&running, &watch, &mut news, until, |news| {
         news.all_stored(wanted)
     })?;
+    let nobody = match stored || running.has_ended() {
+        true => None,
+        false => network::nobody(&client)?,
+    };
     drop((watch, client));
     drop(running.stop());
     news.finish(&if stored {
         "stored; you may switch off. `dunlin outbox --wait` tells when it is delivered.".to_owned()
     } else {
+        let nobody = nobody.map_or(String::new(), |nobody| format!(" ({nobody})"));
         format!(
-            "not stored on {wanted} carriers within {} s; it stays in the outbox: `dunlin outbox --wait` goes on.",
+            "not stored on {wanted} carriers within {} s{nobody}; it stays in the outbox: `dunlin outbox --wait` goes on.",
             args.within
         )
     })?;
@@ -138,47 +144,107 @@ fn card(text: &str) -> Result<Card, Error> {
         .map_err(|error| Error::failed(format!("the card: {error}")))
 }
 
-struct Outgoing {
+/// A message that fits one packet: all of them are looked at before the first is sent.
+pub(crate) struct Outgoing {
     /// A file has one.
     name: Option<String>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     what: String,
 }
 
 impl Outgoing {
     fn read(what: &str, only_text: bool) -> Result<Outgoing, Error> {
-        let text = |body: Vec<u8>, what: String| Outgoing {
-            name: None,
-            body,
-            what,
-        };
         if what == "-" {
             let mut body = Vec::new();
             std::io::stdin()
                 .take(READ_BYTES_MAX)
                 .read_to_end(&mut body)
                 .map_err(|error| Error::failed(format!("cannot read stdin: {error}")))?;
-            return Ok(text(body, "stdin".to_owned()));
+            if body.len() as u64 == READ_BYTES_MAX {
+                return Err(Error::failed(format!(
+                    "stdin: {READ_BYTES_MAX} bytes and more do not fit one packet, which holds {TEXT_BYTES_MAX}"
+                )));
+            }
+            return Outgoing::new("stdin".to_owned(), None, body);
         }
         let path = Path::new(what);
-        if only_text || !path.is_file() {
-            let short: String = what.chars().take(24).collect();
-            let dots = if short.len() < what.len() { "…" } else { "" };
-            return Ok(text(what.as_bytes().to_vec(), format!("\"{short}{dots}\"")));
+        if !only_text && path.is_file() {
+            return Outgoing::file(path);
+        }
+        let short: String = what.chars().take(24).collect();
+        let dots = if short.len() < what.len() { "…" } else { "" };
+        Outgoing::new(format!("\"{short}{dots}\""), None, what.as_bytes().to_vec())
+    }
+
+    /// A file, under its own name. One that is too large is not read.
+    pub(crate) fn file(path: &Path) -> Result<Outgoing, Error> {
+        let cannot = |error| Error::failed(format!("cannot read {}: {error}", path.display()));
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let file = std::fs::File::open(path).map_err(cannot)?;
+        let bytes = file.metadata().map_err(cannot)?.len();
+        let limit = TEXT_BYTES_MAX.saturating_sub(name.len());
+        if bytes > limit as u64 {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            return Err(refused(&name, BadHead::TooLong { bytes, limit }));
         }
         let mut body = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(READ_BYTES_MAX).read_to_end(&mut body))
-            .map_err(|error| Error::failed(format!("cannot read {what}: {error}")))?;
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Ok(Outgoing {
-            what: name.clone(),
-            name: Some(name),
-            body,
-        })
+        // It may grow meanwhile.
+        file.take(READ_BYTES_MAX)
+            .read_to_end(&mut body)
+            .map_err(cannot)?;
+        Outgoing::new(name.clone(), Some(name), body)
+    }
+
+    fn new(what: String, name: Option<String>, body: Vec<u8>) -> Result<Outgoing, Error> {
+        let head = Head {
+            kind: name.clone().map_or(Kind::Text, Kind::File),
+            sent_at_ms: 0,
+            message: body.clone(),
+        };
+        match head.encode() {
+            Ok(_) => Ok(Outgoing { name, body, what }),
+            Err(error) => Err(refused(&what, error)),
+        }
+    }
+}
+
+fn refused(what: &str, error: BadHead) -> Error {
+    Error::failed(format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(outgoing: Result<Outgoing, Error>) -> String {
+        outgoing.err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_size_and_the_limit_however_large_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("film.mkv");
+        let file = std::fs::File::create(&path).expect("our own folder");
+        file.set_len(5_000_000_000).expect("a hole takes no room");
+        assert_eq!(
+            error(Outgoing::file(&path)),
+            "film.mkv: 5000000000 bytes do not fit one packet, which holds 884"
+        );
+        file.set_len(884).expect("our own file");
+        assert_eq!(Outgoing::file(&path).expect("fits").body.len(), 884);
+        assert_eq!(
+            error(Outgoing::read(&"x".repeat(893), true)),
+            "\"xxxxxxxxxxxxxxxxxxxxxxxx…\": 893 bytes do not fit one packet, which holds 892"
+        );
+    }
+
+    #[test]
+    fn a_file_whose_name_does_not_fit_is_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("n".repeat(65));
+        std::fs::write(&path, "short").expect("our own folder");
+        let error = error(Outgoing::file(&path));
+        assert!(error.starts_with("nnn") && error.contains("64"), "{error}");
     }
 }

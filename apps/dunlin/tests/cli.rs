@@ -52,6 +52,46 @@ fn a_message_that_does_not_fit_one_packet_is_refused_with_its_size_and_the_limit
 }
 
 #[test]
+fn who_reaches_nobody_is_told_so_and_what_to_do_about_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (home, card) = person(folder.path(), "alice");
+    let out = folder.path().join("out").display().to_string();
+    let network = ["--listen", "127.0.0.1:0", "--within", "1"];
+    let receive = [&["receive", "--once", "--out", &out], &network[..]].concat();
+    let received = dunlin(&home, &receive);
+    assert_eq!(received.status.code(), Some(1));
+    let send = [&["send", "--to", &card, "hello"], &network[..]].concat();
+    let sent = dunlin(&home, &send);
+    assert_eq!(sent.status.code(), Some(1));
+    let sent = String::from_utf8_lossy(&sent.stdout).into_owned();
+    for text in [stderr(&received), sent] {
+        assert!(text.contains("nobody could be reached"), "{text}");
+        assert!(text.contains("--peer ADDR:PORT"), "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_keeps_the_demo_and_other_messages_from_starting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (home, card) = person(folder.path(), "alice");
+    let large = folder.path().join("large.bin");
+    std::fs::write(&large, [0; 2_000]).expect("our own folder");
+    let large = large.display().to_string();
+    for arguments in [
+        &["demo", "--file", &large][..],
+        &["send", "--to", &card, "hello", &large],
+    ] {
+        let output = dunlin(&home, arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let error = stderr(&output);
+        assert!(error.contains("large.bin: 2000 bytes"), "{error}");
+        assert!(error.contains("holds 883"), "{error}");
+        assert!(output.stdout.is_empty(), "nothing was started");
+    }
+    assert!(!home.join("outbox").exists(), "nothing was queued");
+}
+
+#[test]
 fn a_busy_port_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let (home, _) = person(folder.path(), "relay");

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::process::make_keys;
+use crate::send::Outgoing;
 use dunlin_relay::{Card, Mailbox};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -36,8 +37,8 @@ impl People {
                 file
             }
         };
-        let bytes = std::fs::read(&file)
-            .map_err(|error| Error::failed(format!("cannot read {}: {error}", file.display())))?;
+        // What Alice could not send is refused before anything is started.
+        let bytes = Outgoing::file(&file)?.body;
         let out = args.out.clone().unwrap_or_else(|| folder.join("received"));
         Ok(People {
             alice,
