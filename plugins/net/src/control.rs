@@ -4,6 +4,7 @@ use crate::address::{ADDRESS_BYTES, decode_address};
 use crate::data::{Opened, on_pong};
 use crate::desk::{Desk, PartsItem, about};
 use crate::exchange;
+use crate::feel::felt;
 use crate::frame::{Frame, Frames, Refused, kind, refusal};
 use crate::limits::REFUSED_A_DATAGRAM_MAX;
 use crate::link_state::Slot;
@@ -168,5 +169,6 @@ fn on_about(
         desk.frame_out(opened.link, kind::OBSERVED, observed);
     }
     desk.note_heard(parts, opened.link);
+    felt(parts, opened.link, desk);
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! Peers tell each other of peers, and a node makes the links it needs. PROTOCOL 2.3, 5.
 //!
-//! (Later, beside `fill`: peers found on the LAN, and feelers that try rows of the book before they are needed.)
+//! (Later, beside `fill`: peers found on the LAN.)
 
 use crate::address::{ADDRESS_BYTES, Prefix, Scope, decode_address, encode_address};
 use crate::data::ask_for_peers;
 use crate::desk::{Desk, Fill, Parts, PartsItem};
 use crate::dial::start;
+use crate::feel::feel;
 use crate::frame::kind;
 use crate::limits::{
-    FILL_WAIT, FILL_WAIT_MAX, LINKS_WIDE_PREFIX_MAX, PEERS_ANSWER_WAIT, PEERS_ASK_WAIT,
+    ENTRIES_WAIT, FILL_WAIT_MAX, LINKS_WIDE_PREFIX_MAX, PEERS_ANSWER_WAIT, PEERS_ASK_WAIT,
     PEERS_ASK_WAIT_FEW, PEERS_ROW_BYTES, PEERS_ROWS_MAX,
 };
 use crate::link_state::Link;
@@ -193,14 +194,13 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
         .iter()
         .any(|(_, link)| link.peers_request.is_some());
     // An answer that was lost is asked for again as soon as the other side may give it again.
-    let least = match unanswered {
-        true => PEERS_ANSWER_WAIT + Duration::from_secs(1),
-        false => FILL_WAIT,
-    };
     let wait = match few || unanswered {
-        true => (parts.links.fill_wait * 2).clamp(least, FILL_WAIT_MAX),
+        true => (parts.links.fill_wait * 2).clamp(PEERS_ASK_WAIT_FEW, FILL_WAIT_MAX),
         false => PEERS_ASK_WAIT,
     };
+    if !few {
+        feel(parts, bound, &linked, desk);
+    }
     parts.links.fill_wait = wait;
     let at = desk.time() + wait;
     desk.timers.set::<Fill>(parts.node, at);
@@ -239,7 +239,7 @@ fn dial_entries(parts: &mut PartsItem, own: &mut Vec<SocketAddr>, desk: &mut Des
     if desk.time() < parts.links.entries_after {
         return;
     }
-    parts.links.entries_after = desk.time() + FILL_WAIT;
+    parts.links.entries_after = desk.time() + ENTRIES_WAIT;
     for (id, address) in parts.settings.entry.clone() {
         let linked = parts.links.iter().any(|(_, link)| link.address == address);
         if !linked && own.len() < parts.settings.outbound && id != Some(parts.identity.id()) {

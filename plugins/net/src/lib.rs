@@ -35,6 +35,7 @@ mod desk;
 mod dial;
 mod drops;
 mod exchange;
+mod feel;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;

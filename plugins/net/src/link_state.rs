@@ -44,6 +44,8 @@ pub(crate) struct Link {
     pub main: bool,
     /// The node made it by itself, from its address book.
     pub own_choice: bool,
+    /// It is to find out whether somebody is there, and then ends.
+    pub feeler: bool,
     pub dial: Option<Box<Initiation>>,
     /// In place, since every datagram needs it; the others seldom are there.
     pub current: Option<Session>,
@@ -87,6 +89,7 @@ impl Link {
             outbound,
             main: false,
             own_choice: false,
+            feeler: false,
             dial: None,
             current: None,
             next: None,

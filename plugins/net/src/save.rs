@@ -16,6 +16,7 @@ fn file_of(parts: &mut PartsItem) -> Option<(PathBuf, Vec<u8>)> {
         .links
         .iter()
         .filter(|(_, link)| link.outbound && link.hidden.is_none() && link.over.is_none())
+        .filter(|(_, link)| !link.feeler)
         .filter_map(|(_, link)| Some((link.up?, link.id?)))
         .collect();
     links.sort_unstable(); // The oldest links have proved most.

@@ -115,6 +115,49 @@ fn a_lost_link_is_replaced_by_another() {
 }
 
 #[test]
+fn whom_a_node_was_only_told_of_is_tried_before_it_is_needed_and_let_go_again() {
+    let mut net = Net::new(seed());
+    let hub = net.node("203.0.113.1:4000");
+    let others: Vec<Entity> = (0..6)
+        .map(|n| net.node(&format!("198.{n}.0.1:4000")))
+        .collect();
+    for other in &others {
+        net.link(*other, hub);
+    }
+    net.run_for(seconds(2));
+    let alice = net.node_with("100.64.0.1:4000", |settings| {
+        settings.outbound = 1;
+        settings.entry = vec![(None, at("203.0.113.1:4000"))];
+    });
+    net.run_for(seconds(20));
+    let nobody = Identity::generate(&mut ChaCha20Rng::seed_from_u64(9)).id();
+    let world = net.run.app.world_mut();
+    let mut book = world.get_mut::<AddressBook>(alice).unwrap();
+    let source = Prefix::wide(at("203.0.113.1:4000"));
+    assert!(book.told(nobody, at("192.0.2.66:6"), About::TAKES_LINKS, source));
+    // A round every ten minutes tries one; the one who is not there has a wait of its own after each failure.
+    net.run_for(seconds(12 * 600));
+    let book = net.get::<AddressBook>(alice);
+    assert_eq!(book.len(), 8);
+    for peer in book.entries() {
+        assert_eq!(peer.last_heard > 0, peer.id != nobody, "{:?}", peer.id);
+    }
+    assert_eq!(net.peer(alice).1.id, net.id(hub), "and it kept its link");
+    let felt = net.log().downs.clone();
+    let felt = felt.iter().filter(|(node, ..)| *node == alice);
+    let ends: std::collections::BTreeSet<_> = felt
+        .map(|(_, _, reason, _)| format!("{reason:?}"))
+        .collect();
+    assert_eq!(
+        ends.into_iter().collect::<Vec<_>>(),
+        ["HungUp(Idle)", "Unreachable"]
+    );
+    for other in others {
+        assert_eq!(net.peers(other).len(), 1, "the hub alone");
+    }
+}
+
+#[test]
 fn an_entry_that_closes_on_us_is_not_dialled_again_and_again() {
     let mut net = Net::new(seed());
     let hub = net.node("203.0.113.1:4000");

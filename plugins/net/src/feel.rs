@@ -1,0 +1,67 @@
+//! Feelers: a node that has the links it wants dials somebody of whom it was only told, and hangs up once they have answered.
+//!
+//! So the book's *tried* table fills with peers that are really there before they are needed, and what liars told of makes room
+//! (Heilman et al., "Eclipse Attacks on Bitcoin's Peer-to-Peer Network", 2015: "feeler connections"). It has no timer: it comes with the
+//! rounds that `exchange.rs` makes every ten minutes, and when somebody has told of new peers.
+
+use crate::desk::{Desk, PartsItem};
+use crate::dial::start;
+use crate::frame::kind;
+use crate::{CloseReason, Dial, DownReason, KnownPeer, PeerId};
+use bevy_ecs::prelude::*;
+use bytes::Bytes;
+use dunlin_engine::bevy_ecs;
+use rand_core::Rng;
+use std::net::SocketAddr;
+
+/// Dials one row that was never linked to, unless one is being dialled so. `linked` is sorted.
+pub(crate) fn feel(
+    parts: &mut PartsItem,
+    bound: Option<SocketAddr>,
+    linked: &[PeerId],
+    desk: &mut Desk,
+) {
+    if parts.links.iter().any(|(_, link)| link.feeler) || !parts.links.has_room_to_dial() {
+        return;
+    }
+    let untried = |peer: &KnownPeer| {
+        peer.last_heard == 0
+            && Some(peer.address) != bound
+            && linked.binary_search(&peer.id).is_err()
+    };
+    let unix_ms = desk.now.unix_ms_of(parts.clock);
+    let chance = [(); 3].map(|()| parts.random.0.next_u64());
+    let Some(peer) = parts.book.draw(unix_ms, untried, chance) else {
+        return;
+    };
+    let link = desk.commands.spawn_empty().id();
+    let dial = Dial {
+        node: parts.node,
+        link,
+        address: peer.address,
+        id: Some(peer.id),
+        anonymous: false,
+    };
+    start(parts, &dial, false, desk);
+    if let Some(link) = parts.links.get_mut(link) {
+        link.feeler = true;
+    }
+}
+
+/// They have said what they are, and the book knows it: that was all.
+pub(crate) fn felt(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
+    let Some(link) = parts.links.get_mut(entity) else {
+        return;
+    };
+    if !link.feeler || link.over.is_some() {
+        return;
+    }
+    if !link.initiator() {
+        link.feeler = false; // They dialled us at the same time, and want it.
+        return;
+    }
+    let reason = CloseReason::Idle;
+    desk.frame_out(entity, kind::CLOSE, Bytes::copy_from_slice(&[reason as u8]));
+    link.over = Some(DownReason::HungUp(reason));
+    desk.arm(entity, link);
+}
