@@ -203,7 +203,7 @@ fn come_up(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     link.up = Some(now);
     let (id, main) = (link.id, !link.anonymous && link.hidden.is_none());
     let ask = link.outbound && link.hidden.is_none() && !link.feeler;
-    tracing::debug!(peer = ?id, address = %link.address, "link up");
+    tracing::debug!(?node, link = ?entity, peer = ?id, address = %link.address, "link up");
     desk.up(node, entity);
     if let (Some(id), true) = (id, main)
         && let Some(old) = parts.links.make_main(id, entity)

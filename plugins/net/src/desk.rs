@@ -136,7 +136,7 @@ impl Desk<'_, '_> {
             peer: entity,
             reason,
         });
-        tracing::debug!(peer = ?link.id, ?reason, "link down");
+        tracing::debug!(node = ?parts.node, link = ?entity, peer = ?link.id, ?reason, "link down");
         // What cannot be would be tried again at once, for ever; the node's own timer comes back to it.
         let hopeless = matches!(
             reason,

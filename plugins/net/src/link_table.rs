@@ -131,9 +131,9 @@ impl Links {
         self.places.retain(|(held, _)| *held != index);
     }
 
-    /// The link to this peer that is up, other than hidden and anonymous ones.
+    /// The link to this peer that is up and stays so, other than hidden and anonymous ones.
     pub(crate) fn by_id(&self, id: &PeerId) -> Option<Entity> {
-        let is = |link: &Link| link.main && link.id == Some(*id);
+        let is = |link: &Link| link.main && link.over.is_none() && link.id == Some(*id);
         self.iter()
             .find(|(_, link)| is(link))
             .map(|(entity, _)| entity)
