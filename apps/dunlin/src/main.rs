@@ -20,6 +20,7 @@ pub(crate) use global::Global;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// A simulation of a million nodes allocates for each datagram: 15 % faster with this than with glibc's allocator.
@@ -70,7 +71,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     global.log();
     let result = match command {
         Command::Keys(args) => keys::run(args, &global),
@@ -88,4 +92,18 @@ fn main() -> ExitCode {
         let _ = global.result("", &serde_json::json!({ "error": error.to_string() }));
         error.exit_code()
     })
+}
+
+/// Help and version are answers; anything else is a mistake, told to whoever reads JSON as well.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let first = first.strip_prefix("error: ").unwrap_or(first);
+        // If even that cannot be written, the code still says it.
+        let object = serde_json::json!({ "error": first });
+        let _ = writeln!(std::io::stdout(), "{object}");
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

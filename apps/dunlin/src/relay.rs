@@ -19,7 +19,7 @@ Exit codes: 0 done, 1 failed, 2 not understood.")]
 pub(crate) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Bytes of memory for packets, their index included
+    /// Bytes of memory for packets, their index included; `cache_bytes` in HOME/dunlin.toml goes before it
     #[arg(long, value_name = "BYTES", default_value_t = dunlin_relay::limits::CACHE_BYTES)]
     cache: u64,
 }

@@ -104,6 +104,22 @@ fn what_is_not_understood_exits_with_2() {
 }
 
 #[test]
+fn what_is_not_understood_is_told_to_whoever_reads_json_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = dunlin(folder.path(), &["--json", "demo", "--carrier", "3"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = object(&output)["error"].to_string();
+    assert!(error.contains("--carrier"), "{error}");
+    assert!(
+        stderr(&output).contains("--carriers"),
+        "the nearest is named"
+    );
+    let help = dunlin(folder.path(), &["--json", "--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(stdout(&help).contains("Examples:"));
+}
+
+#[test]
 fn the_doctor_says_each_check_once_and_fails_on_a_broken_key_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let well = dunlin(
