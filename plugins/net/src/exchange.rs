@@ -196,10 +196,14 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
     // An answer that was lost is asked for again as soon as the other side may give it again.
     let wait = match few || unanswered {
         true => (parts.links.fill_wait * 2).clamp(PEERS_ASK_WAIT_FEW, FILL_WAIT_MAX),
-        false => PEERS_ASK_WAIT,
+        // By chance somewhat longer, or nodes that began together would go on doing everything at once.
+        false => {
+            let spread = PEERS_ASK_WAIT.as_millis() as u64 / 8;
+            PEERS_ASK_WAIT + Duration::from_millis(parts.random.0.next_u64() % spread)
+        }
     };
-    if !few {
-        feel(parts, bound, &linked, desk);
+    if !few && parts.settings.feelers {
+        feel(parts, bound, desk);
     }
     parts.links.fill_wait = wait;
     let at = desk.time() + wait;
@@ -207,7 +211,7 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
 }
 
 /// Whom no link is wanted with: the node itself, who has one, and who is being dialled. Sorted.
-fn linked(parts: &PartsItem) -> Vec<PeerId> {
+pub(crate) fn linked(parts: &PartsItem) -> Vec<PeerId> {
     let known = |link: &Link| link.hidden.is_none() && !link.anonymous && link.over.is_none();
     let links = parts.links.iter().filter(|(_, link)| known(link));
     let mut ids: Vec<PeerId> = links.filter_map(|(_, link)| link.id).collect();

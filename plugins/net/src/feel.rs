@@ -6,24 +6,21 @@
 
 use crate::desk::{Desk, PartsItem};
 use crate::dial::start;
+use crate::exchange::linked;
 use crate::frame::kind;
-use crate::{CloseReason, Dial, DownReason, KnownPeer, PeerId};
+use crate::{CloseReason, Dial, DownReason, KnownPeer};
 use bevy_ecs::prelude::*;
 use bytes::Bytes;
 use dunlin_engine::bevy_ecs;
 use rand_core::Rng;
 use std::net::SocketAddr;
 
-/// Dials one row that was never linked to, unless one is being dialled so. `linked` is sorted.
-pub(crate) fn feel(
-    parts: &mut PartsItem,
-    bound: Option<SocketAddr>,
-    linked: &[PeerId],
-    desk: &mut Desk,
-) {
+/// Dials one row that was never linked to, unless one is being dialled so.
+pub(crate) fn feel(parts: &mut PartsItem, bound: Option<SocketAddr>, desk: &mut Desk) {
     if parts.links.iter().any(|(_, link)| link.feeler) || !parts.links.has_room_to_dial() {
         return;
     }
+    let linked = linked(parts);
     let untried = |peer: &KnownPeer| {
         peer.last_heard == 0
             && Some(peer.address) != bound
@@ -56,8 +53,9 @@ pub(crate) fn felt(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     if !link.feeler || link.over.is_some() {
         return;
     }
-    if !link.initiator() {
-        link.feeler = false; // They dialled us at the same time, and want it.
+    // They dialled us at the same time, and may want it; and a CLOSE on the session that they gave up would not reach them.
+    if !link.initiator() || link.has_other_session() {
+        link.feeler = false;
         return;
     }
     let reason = CloseReason::Idle;

@@ -107,6 +107,8 @@ pub struct LinkSettings {
     /// Send PINGs on idle links, and give up those that fall silent. A simulation may go without, and tell of each lost link by
     /// [`PeerSilent`] instead.
     pub keep_alive: bool,
+    /// Now and then dial somebody whom the book was only told of, to know whether they are there. A simulation of a million may go without.
+    pub feelers: bool,
 }
 
 impl Default for LinkSettings {
@@ -117,6 +119,7 @@ impl Default for LinkSettings {
             entry: Vec::new(),
             book: None,
             keep_alive: true,
+            feelers: true,
         }
     }
 }

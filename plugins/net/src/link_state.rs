@@ -214,6 +214,11 @@ impl Link {
             .is_some_and(|session| session.initiator)
     }
 
+    /// Whether there is a session, or a handshake, beside the present one.
+    pub(crate) fn has_other_session(&self) -> bool {
+        self.dial.is_some() || self.next.is_some() || self.previous.is_some()
+    }
+
     /// The indices under which others reach this link.
     pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         let sessions = [
