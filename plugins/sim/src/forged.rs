@@ -9,9 +9,18 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 const FIRST: u32 = 200 << 24;
 const ADDRESSES: u32 = 1 << 16;
 
-/// How far what came from each address is ahead of what went there, in bytes.
+/// First bytes of what a responder says to whom it believes: its half of a handshake. PROTOCOL 2.1
+const BELIEVED: [u8; 2] = [2, 4];
+
 #[derive(Default)]
-pub(crate) struct Forged(BTreeMap<Place, u64>);
+pub(crate) struct Forged {
+    /// How far what came from each address is ahead of what went there, in bytes.
+    ahead: BTreeMap<Place, u64>,
+    /// How often more went to one than came from it.
+    amplified: u64,
+    /// How often a handshake that bore one was answered: then a cookie was right that never arrived there.
+    believed: u64,
+}
 
 impl Forged {
     /// One of the addresses.
@@ -23,20 +32,31 @@ impl Forged {
     /// Something that bears this address reached somebody.
     pub(crate) fn came(&mut self, from: Place, bytes: usize) {
         if is_forged(from) {
-            *self.0.entry(from).or_default() += bytes as u64;
+            *self.ahead.entry(from).or_default() += bytes as u64;
         }
     }
 
-    /// Somebody sends there. Says whether it was too much.
-    #[must_use]
-    pub(crate) fn went(&mut self, to: Place, bytes: usize) -> bool {
+    /// Somebody sends something; counts it if nobody can be there.
+    pub(crate) fn went(&mut self, to: Place, bytes: &[u8]) {
         if !is_forged(to) {
-            return false;
+            return;
         }
-        let ahead = self.0.entry(to).or_default();
-        let left = ahead.checked_sub(bytes as u64);
+        let ahead = self.ahead.entry(to).or_default();
+        let left = ahead.checked_sub(bytes.len() as u64);
         *ahead = left.unwrap_or(0);
-        left.is_none()
+        self.amplified += u64::from(left.is_none());
+        let answers = bytes.first().is_some_and(|first| BELIEVED.contains(first));
+        self.believed += u64::from(answers);
+    }
+
+    /// What should not have happened.
+    pub(crate) fn violations(&self) -> impl Iterator<Item = String> {
+        let amplified = "more bytes went to an address that nobody has than came from it";
+        let believed = "a handshake from an address that nobody has was answered";
+        [(self.amplified, amplified), (self.believed, believed)]
+            .into_iter()
+            .filter(|(times, _)| *times > 0)
+            .map(|(times, what)| format!("{what}: {times} times"))
     }
 }
 
@@ -54,11 +74,17 @@ mod tests {
     fn no_more_goes_to_an_address_than_came_from_it() {
         let mut forged = Forged::default();
         let place = Forged::draw(&mut Random::from_seed(1, 1).0).expect("IPv4");
-        assert!(forged.went(place, 1));
         forged.came(place, 100);
-        assert!(!forged.went(place, 60) && !forged.went(place, 40));
-        assert!(forged.went(place, 1));
+        forged.went(place, &[6; 60]);
+        forged.went(place, &[6; 40]);
         let somebody = Place::of(crate::places::address(7, 10)).expect("IPv4");
-        assert!(!forged.went(somebody, 1_000));
+        forged.went(somebody, &[2; 1_000]);
+        assert_eq!(forged.violations().count(), 0);
+        forged.went(place, &[6]);
+        assert_eq!((forged.amplified, forged.believed), (1, 0));
+        forged.came(place, 100);
+        forged.went(place, &[2; 90]);
+        assert_eq!((forged.amplified, forged.believed), (1, 1));
+        assert_eq!(forged.violations().count(), 2);
     }
 }

@@ -282,13 +282,8 @@ impl Sim {
             .iter()
             .map(|(system, failure)| format!("system {system} failed: {}", failure.last));
         let found = world.resource::<safety::Safety>().violations.iter();
-        let amplified = world.resource::<Network>().amplified;
-        let amplified = (amplified > 0).then(|| {
-            format!(
-                "more bytes went to an address that nobody has than came from it: {amplified} times"
-            )
-        });
-        failed.chain(found.cloned()).chain(amplified).collect()
+        let forged = self.wire().forged.violations();
+        failed.chain(found.cloned()).chain(forged).collect()
     }
 
     pub(crate) fn wire(&self) -> &Network {

@@ -65,9 +65,8 @@ pub(crate) struct Network {
     pub datagrams: u64,
     pub bytes: u64,
     pub delivered: u64,
-    /// How often more went to a forged address than came from it.
-    pub amplified: u64,
-    forged: Forged,
+    /// What went to addresses that nobody has.
+    pub forged: Forged,
     /// The last handshake that anybody began, for attackers to copy.
     pub handshake: Option<Bytes>,
     under_way: Wheel<Flying>,
@@ -89,7 +88,6 @@ impl Network {
             datagrams: 0,
             bytes: 0,
             delivered: 0,
-            amplified: 0,
             forged: Forged::default(),
             handshake: None,
             under_way: Wheel::default(),
@@ -193,7 +191,7 @@ fn send(
     let random = &mut network.random;
     let from = network.places.source(from, host.nat, to, now, random)?;
     let to = Place::of(to).ok_or(Loss::NoRoute)?;
-    network.amplified += u64::from(network.forged.went(to, bytes.len()));
+    network.forged.went(to, bytes);
     match network.way.fate(&mut host.uplink, bytes.len(), now, random) {
         Fate::Lost(loss) => Err(loss),
         Fate::Arrives { at, again } => {
