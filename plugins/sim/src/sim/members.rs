@@ -3,6 +3,7 @@
 use super::Sim;
 use super::kind::Kind;
 use super::nodes::NewNode;
+use super::safety::Unchecked;
 use crate::places::{self, PREFIX_HOSTS_MAX};
 use crate::wire::{Host, Network};
 use dunlin_engine::bevy_ecs::prelude::*;
@@ -239,10 +240,11 @@ impl Sim {
         }
     }
 
-    /// Nodes online.
+    /// Nodes online, attackers not counted.
     pub(crate) fn online(&mut self) -> u64 {
         let world = self.run.app.world_mut();
-        world.query::<&Host>().iter(world).len() as u64
+        let mut nodes = world.query_filtered::<(), (With<Host>, Without<Unchecked>)>();
+        nodes.iter(world).count() as u64
     }
 }
 
