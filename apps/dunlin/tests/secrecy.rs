@@ -36,9 +36,7 @@ fn memory_holds(pid: u32, needle: &[u8]) -> bool {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+    memchr::memmem::find(haystack, needle).is_some()
 }
 
 fn files_hold(folder: &Path, needle: &[u8]) -> Vec<String> {
