@@ -45,7 +45,8 @@ pub(crate) fn on_data(
         }
     };
     let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
-    let we_win = link.id.is_some_and(|id| parts.identity.id() < id);
+    let identity = parts.identity; // Looked at only where two sessions compete.
+    let we_win = |link: &Link| link.id.is_some_and(|id| identity.id() < id);
     if link.on_heard(slot, we_win, now) {
         parts.links.reindex(entity);
         desk.note_change(parts.node, entity);
@@ -142,13 +143,13 @@ fn notice_address(
     desk: &mut Desk,
 ) {
     let now = desk.time();
-    let ping = parts.random.0.next_u32();
     let Some(link) = parts.links.get_mut(entity) else {
         return;
     };
     if from == link.address {
-        return;
+        return; // As nearly always: nothing is drawn.
     }
+    let ping = parts.random.0.next_u32();
     let roam = match &mut link.roam {
         Some(roam) if roam.to == from => roam,
         other => other.insert(Box::new(Roam::new(from, ping, now))),

@@ -157,10 +157,15 @@ impl Link {
         }
     }
 
-    /// An authentic, fresh message came on this session. Says whether the keys in use changed. `we_win` says that our id is the
+    /// An authentic, fresh message came on this session. Says whether the keys in use changed. `we_win` says whether our id is the
     /// smaller one.
     // PROTOCOL 2.2
-    pub(crate) fn on_heard(&mut self, slot: Slot, we_win: bool, now: Time) -> bool {
+    pub(crate) fn on_heard(
+        &mut self,
+        slot: Slot,
+        we_win: impl FnOnce(&Link) -> bool,
+        now: Time,
+    ) -> bool {
         self.pulse.on_heard(now);
         if slot != Slot::Current {
             self.previous_heard = now;
@@ -177,7 +182,7 @@ impl Link {
             // They go on with the older one: because we both began, or because they do not have the newer any more.
             Slot::Previous => {
                 let deaf = now - self.current_heard >= ANSWER_MAX;
-                let swap = deaf || self.older_wins(we_win);
+                let swap = deaf || self.older_wins(we_win(self));
                 if swap && let Some(older) = self.previous.take() {
                     self.take_over(*older);
                 }

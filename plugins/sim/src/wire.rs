@@ -152,7 +152,7 @@ impl Network {
 
 /// Takes what leaves in this turn. In `Transmit`, set `NetSystems::Send`.
 pub(crate) fn carry(
-    mut leaving: MessageReader<DatagramOut>,
+    mut leaving: ResMut<Messages<DatagramOut>>,
     mut hosts: Query<(&Bound, &mut Host)>,
     mut network: ResMut<Network>,
     now: Res<Now>,
@@ -162,9 +162,10 @@ pub(crate) fn carry(
         return;
     }
     let network = &mut *network;
-    for DatagramOut { node, to, bytes } in leaving.read() {
+    // Taken, not copied: nobody reads them after this.
+    for DatagramOut { node, to, bytes } in leaving.drain() {
         // A node that left in this turn says nothing any more.
-        let Ok((Bound(from), mut host)) = hosts.get_mut(*node) else {
+        let Ok((Bound(from), mut host)) = hosts.get_mut(node) else {
             continue;
         };
         network.datagrams += 1;
@@ -172,7 +173,7 @@ pub(crate) fn carry(
         if bytes.first().is_some_and(|first| BEGIN.contains(first)) {
             network.handshake = Some(bytes.clone());
         }
-        let sent = send(network, *from, &mut host, *to, bytes, now.time);
+        let sent = send(network, *from, &mut host, to, bytes, now.time);
         if let Err(loss) = sent {
             network.losses.count(loss);
         }
@@ -185,30 +186,36 @@ fn send(
     from: SocketAddr,
     host: &mut Host,
     to: SocketAddr,
-    bytes: &Bytes,
+    bytes: Bytes,
     now: Time,
 ) -> Result<(), Loss> {
     let random = &mut network.random;
     let from = network.places.source(from, host.nat, to, now, random)?;
     let to = Place::of(to).ok_or(Loss::NoRoute)?;
-    network.forged.went(to, bytes);
+    network.forged.went(to, &bytes);
     match network.way.fate(&mut host.uplink, bytes.len(), now, random) {
         Fate::Lost(loss) => Err(loss),
         Fate::Arrives { at, again } => {
-            let doubled = again.map(|_| Arc::new(AtomicBool::new(false)));
-            for at in std::iter::once(at).chain(again) {
-                let (bytes, number, doubled) = (bytes.clone(), host.number, doubled.clone());
-                network.under_way.put(
-                    at,
-                    Flying {
-                        from,
-                        to,
-                        number,
-                        bytes,
-                        doubled,
-                    },
-                );
+            let number = host.number;
+            let mut flying = Flying {
+                from,
+                to,
+                number,
+                bytes,
+                doubled: None,
+            };
+            if let Some(again) = again {
+                let doubled = Some(Arc::new(AtomicBool::new(false)));
+                flying.doubled.clone_from(&doubled);
+                let bytes = flying.bytes.clone();
+                let twin = Flying {
+                    bytes,
+                    doubled,
+                    ..flying
+                };
+                network.under_way.put(again, twin);
             }
+            network.under_way.put(at, flying);
             Ok(())
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::wire::Host;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
-use dunlin_engine::{App, Now, Time};
+use dunlin_engine::{App, Now, Time, Turn};
 use dunlin_net::{AddressBook, DatagramIn, DatagramOut, DownReason, Links, PeerDown};
 use dunlin_relay::limits::{
     ERRAND_LINKS_MAX, INBOX_MAX, INDEX_BYTES, LARGE_PACKET_BYTES, OUTBOX_MAX, RECEIPTS_MAX,
@@ -59,9 +59,16 @@ impl Safety {
 #[derive(Component)]
 pub(crate) struct Unchecked;
 
+/// Between links and network, which takes what leaves.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ReadAlong;
+
 pub(super) fn add(app: &mut App) {
+    use dunlin_net::NetSystems::{Seal, Send};
     app.world_mut().init_resource::<Safety>();
-    app.add_systems(RelaySystems::Mirror, (count_lost, read_along, check_bounds));
+    app.configure_sets(ReadAlong.in_set(Turn::Transmit).after(Seal).before(Send));
+    app.add_systems(ReadAlong, read_along);
+    app.add_systems(RelaySystems::Mirror, (count_lost, check_bounds));
 }
 
 fn count_lost(mut down: MessageReader<PeerDown>, mut safety: ResMut<Safety>) {
