@@ -27,7 +27,7 @@ pub use loss::{Loss, Losses};
 pub use nat_kind::{Allocation, Depends, NatKind};
 pub use path::{Path, PathError};
 pub use plot::{MADE_BY, plots};
-pub use report::{Check, Report, Sample, SentBy};
+pub use report::{Check, Report, Sample, SentBy, wait_ms};
 pub use run::{Progress, RunError, run};
 pub use scenario::{
     Attackers, Crypto, Fault, KeepAlive, Letter, Must, Partition, Population, Scenario,

@@ -104,14 +104,20 @@ impl Report {
         self.checks.iter().all(|check| check.held)
     }
 
-    /// Milliseconds within which so many percent of the delivered messages arrived: 50 is the median, 100 the slowest. `None` if none
-    /// was delivered.
+    /// [`wait_ms`] of what this run's messages took.
     #[must_use]
     pub fn wait_ms(&self, percent: u32) -> Option<u64> {
-        let count = self.waits_ms.len() as u64;
-        let rank = (count * u64::from(percent.min(100))).div_ceil(100);
-        let rank = rank.checked_sub(1).or((count > 0).then_some(0))?;
-        let mut waits = self.waits_ms.clone();
-        Some(*waits.select_nth_unstable(rank as usize).1)
+        wait_ms(&self.waits_ms, percent)
     }
+}
+
+/// Milliseconds within which so many percent of the delivered messages arrived: 50 is the median, 100 the slowest. `None` if none
+/// was delivered.
+#[must_use]
+pub fn wait_ms(waits_ms: &[u64], percent: u32) -> Option<u64> {
+    let count = waits_ms.len() as u64;
+    let rank = (count * u64::from(percent.min(100))).div_ceil(100);
+    let rank = rank.checked_sub(1).or((count > 0).then_some(0))?;
+    let mut waits = waits_ms.to_vec();
+    Some(*waits.select_nth_unstable(rank as usize).1)
 }

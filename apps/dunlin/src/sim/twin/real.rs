@@ -7,14 +7,15 @@ use crate::Error;
 use crate::process::{Process, make_keys};
 use dunlin_io::ControlClient;
 use dunlin_relay::{Card, Mailbox};
-use dunlin_sim::{Letter, Progress, Scenario, SentBy};
+use dunlin_sim::{Letter, Progress, Scenario, SentBy, wait_ms};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How often what the processes print is looked at, and so how exactly a wait is known.
 const LOOK: Duration = Duration::from_millis(2);
@@ -31,6 +32,27 @@ struct Node {
     card: String,
 }
 
+impl Node {
+    /// A call over its control socket, which one that has just started does not have yet.
+    fn call(&mut self, call: &str, params: &Value) -> Result<Value, Error> {
+        let until = Instant::now() + STEP;
+        loop {
+            match ControlClient::connect(&self.home.join("control"), STEP) {
+                Ok(mut control) => return Ok(control.call(call, params, b"")?.value),
+                Err(error) if Instant::now() > until => {
+                    let what = format!("opened no control socket in time: {error}");
+                    return Err(self.process.error(&what));
+                }
+                // One that has failed opens none; its log says why.
+                Err(_) if self.process.ended()? => {
+                    return Err(self.process.error("ended too early"));
+                }
+                Err(_) => std::thread::sleep(LOOK),
+            }
+        }
+    }
+}
+
 struct Run<'a> {
     scenario: &'a Scenario,
     folder: PathBuf,
@@ -40,6 +62,8 @@ struct Run<'a> {
     /// When each letter was taken by its sender's outbox; letters by what they say.
     sent: BTreeMap<String, (Letter, Instant)>,
     waits_ms: Vec<u64>,
+    /// How far behind the schedule anything was done, at most.
+    late: Duration,
 }
 
 pub(super) fn run(
@@ -47,7 +71,7 @@ pub(super) fn run(
     seed: u64,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Side, Error> {
-    let folder = tempfile::Builder::new().prefix("dunlin-twin-").tempdir()?;
+    let folder = folder()?;
     let mut run = Run {
         scenario,
         folder: folder.path().to_owned(),
@@ -56,18 +80,22 @@ pub(super) fn run(
         begun: Instant::now(),
         sent: BTreeMap::new(),
         waits_ms: Vec::new(),
+        late: Duration::ZERO,
     };
     let mut letters = scenario.letters(seed);
     letters.sort_by_key(|letter| std::cmp::Reverse(letter.at));
     let all = scenario.node_count() as usize;
     loop {
         let now = run.begun.elapsed();
-        if run.nodes.len() < all && now >= join_at(run.nodes.len(), scenario) {
+        let join = join_at(run.nodes.len(), scenario);
+        if run.nodes.len() < all && now >= join {
+            run.late = run.late.max(now - join);
             run.join()?;
             continue;
         }
-        if letters.last().is_some_and(|next| next.at <= now) {
-            letters.pop().map(|letter| run.send(letter)).transpose()?;
+        if let Some(letter) = letters.pop_if(|next| next.at <= now) {
+            run.late = run.late.max(now - letter.at);
+            run.send(letter)?;
             continue;
         }
         run.hear()?;
@@ -95,7 +123,8 @@ fn join_at(number: usize, scenario: &Scenario) -> Duration {
 }
 
 impl Run<'_> {
-    /// The next node starts.
+    /// The next node starts. The one after it may be told of this one, so it has to be there first, as in the simulation: who begins
+    /// with an address where nobody listens yet asks others for peers before that one is known, and not again for half a minute.
     fn join(&mut self) -> Result<(), Error> {
         let number = self.nodes.len();
         let population = self.scenario.nodes.iter().find(|population| {
@@ -121,13 +150,16 @@ impl Run<'_> {
         arguments.extend(listen);
         arguments.extend(self.entries());
         let name = format!("{} {number}", population.name);
-        self.nodes.push(Node {
+        let mut node = Node {
             process: Process::start(&name, &home, &arguments)?,
             home,
             id: identity.id().to_string(),
             address,
             card: card.to_string(),
-        });
+        };
+        // Its first answer comes after it has bound its socket.
+        node.call("relay.status", &json!({}))?;
+        self.nodes.push(node);
         Ok(())
     }
 
@@ -147,12 +179,9 @@ impl Run<'_> {
     }
 
     fn send(&mut self, letter: Letter) -> Result<(), Error> {
-        let (from, to) = (
-            &self.nodes[letter.from as usize],
-            &self.nodes[letter.to as usize],
-        );
-        let params = json!({ "to": to.card, "text": letter.text });
-        control(&from.home)?.call("relay.send", &params, b"")?;
+        let card = &self.nodes[letter.to as usize].card;
+        let params = json!({ "to": card, "text": letter.text });
+        self.nodes[letter.from as usize].call("relay.send", &params)?;
         self.sent
             .insert(letter.text.clone(), (letter, Instant::now()));
         Ok(())
@@ -187,6 +216,7 @@ impl Run<'_> {
         let mut side = Side {
             sent: (self.sent.len() + self.waits_ms.len()) as u64,
             delivered: self.waits_ms.len() as u64,
+            late_ms: self.late.as_millis() as u64,
             seconds: self.begun.elapsed().as_secs_f64(),
             ..Side::default()
         };
@@ -196,13 +226,13 @@ impl Run<'_> {
                 ..SentBy::default()
             };
             for number in self.scenario.numbers(&population.name) {
-                let mut control = control(&self.nodes[number as usize].home)?;
-                let status = control.call("relay.status", &json!({}), b"")?.value;
+                let node = &mut self.nodes[number as usize];
+                let status = node.call("relay.status", &json!({}))?;
                 let traffic = &status["traffic"];
                 row.nodes += 1;
                 row.datagrams += number_in(traffic, "datagrams_out")?;
                 row.bytes += number_in(traffic, "bytes_out")?;
-                let outbox = control.call("relay.outbox", &json!({}), b"")?.value;
+                let outbox = node.call("relay.outbox", &json!({}))?;
                 let all = outbox.as_array().map_or(&[][..], Vec::as_slice);
                 let proved = all.iter().filter(|own| own["state"] == "delivered");
                 side.proved += proved.count() as u64;
@@ -210,8 +240,7 @@ impl Run<'_> {
             side.sent_by.push(row);
         }
         side.sent_by = with_all(side.sent_by);
-        self.waits_ms.sort_unstable();
-        side.median_wait_ms = self.waits_ms.get(self.waits_ms.len() / 2).copied();
+        side.median_wait_ms = wait_ms(&self.waits_ms, 50);
         Ok(side)
     }
 }
@@ -221,21 +250,12 @@ fn number_in(object: &Value, name: &str) -> Result<u64, Error> {
     number.ok_or_else(|| Error::failed(format!("relay.status tells no {name}")))
 }
 
-/// A process that has just started has no control socket yet.
-fn control(home: &Path) -> Result<ControlClient, Error> {
-    let until = Instant::now() + STEP;
-    loop {
-        match ControlClient::connect(&home.join("control"), STEP) {
-            Ok(control) => return Ok(control),
-            Err(error) if Instant::now() > until => {
-                let home = home.display();
-                return Err(Error::failed(format!(
-                    "no control socket in {home}: {error}"
-                )));
-            }
-            Err(_) => std::thread::sleep(LOOK),
-        }
-    }
+/// In memory where the system has such a folder, as the simulation's: outboxes sync what they write, and waits would tell how busy the
+/// disk is.
+fn folder() -> std::io::Result<TempDir> {
+    let mut named = tempfile::Builder::new();
+    named.prefix("dunlin-twin-");
+    named.tempdir_in("/dev/shm").or_else(|_| named.tempdir())
 }
 
 /// An address of its own for each node, known before its process starts, since others are told of it.

@@ -60,6 +60,13 @@ pub(super) fn unfit(scenario: &Scenario) -> Option<String> {
             scenario.node_count()
         ));
     }
+    if u64::from(scenario.prefixes) < scenario.node_count() {
+        return Some(format!(
+            "no twin with prefixes = {}: on loopback each of the {} nodes has one of its own; make it that many or more",
+            scenario.prefixes,
+            scenario.node_count()
+        ));
+    }
     scenario.nodes.iter().find_map(|population| {
         let why = unfit_nodes(population, scenario)?;
         Some(format!("no twin of \"{}\": {why}", population.name))
@@ -136,6 +143,7 @@ bytes = 9
             ),
             ("[[nodes]]", "network.delay_ms = 40\n[[nodes]]", "delay_ms"),
             ("count = 3", "count = 200", "202 nodes"),
+            ("[[nodes]]", "prefixes = 4\n[[nodes]]", "prefixes = 4"),
             (
                 "carry = true",
                 "carry = true\nnat = \"symmetric_random\"",
