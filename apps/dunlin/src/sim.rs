@@ -28,7 +28,11 @@ Examples:
   dunlin sim --swarm --seed 17 --seeds 1    the one drawn from seed 17, again
   dunlin sim --swarm --seed 17 --print > swarm-17.toml && dunlin sim swarm-17.toml --seed 17
 
-Exit codes: 0 all held that had to, 1 something did not, 2 the command or the scenario was not understood.")]
+With --twin each carrier is a `dunlin relay` and each person a `dunlin receive`, at an address of its own. Both sides send the same
+messages at the same moments, and have to agree in what was sent, delivered and proved, and within 20 % in the bytes that a
+node of each population sent. What waits take in real processes depends on the machine, and is shown only.
+
+Exit codes: 0 all held that had to (with --twin: and both agree), 1 something did not, 2 the command or the scenario was not understood.")]
 pub(crate) struct Args {
     /// The scenario
     #[arg(

@@ -142,6 +142,7 @@ fn a_scenario_and_real_processes_on_loopback_deliver_the_same_and_send_about_as_
     const TWIN: &str = "\
 duration = \"25 s\"
 warm_up = \"12 s\"
+joins_per_second = 1
 prefixes = 8
 
 [network]
