@@ -21,6 +21,9 @@ const KNOWN: usize = 8;
 /// Of a NAT's mappings, where nobody sends what would keep them.
 const FOLDED_LIFETIME: Duration = Duration::from_hours(24);
 
+/// Books of fewer rows are for simulations of so many nodes that memory is short.
+const FEELERS_ROWS_MIN: usize = 100;
+
 /// Somebody in a simulation, whether online or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Who(pub(crate) u32);
@@ -162,6 +165,8 @@ impl Sim {
             links: LinkSettings {
                 outbound: kind.links,
                 keep_alive: self.keep_alive,
+                // They would try the same few rows again and again.
+                feelers: members.book_rows >= FEELERS_ROWS_MIN,
                 ..LinkSettings::default()
             },
             relay: RelaySettings {
