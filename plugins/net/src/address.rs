@@ -1,6 +1,6 @@
 //! Addresses on the wire, and which of them count as one place.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Bytes of an address in a frame or card.
 pub const ADDRESS_BYTES: usize = 19;
@@ -37,6 +37,38 @@ pub fn decode_address(bytes: &[u8; ADDRESS_BYTES]) -> Option<SocketAddr> {
     let address = SocketAddr::new(ip, u16::from_le_bytes([bytes[17], bytes[18]]));
     let mapped = ip.to_canonical() != ip;
     (!mapped && is_reachable(&address)).then_some(address)
+}
+
+/// An address as a link keeps it: 22 bytes instead of 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// IPv4 in IPv6's clothes.
+    ip: [u8; 16],
+    port: [u8; 2],
+    /// Of a link-local one: the interface.
+    scope: [u8; 4],
+}
+
+impl Packed {
+    pub(crate) fn new(address: SocketAddr) -> Packed {
+        let (ip, scope) = match address {
+            SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
+            SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
+        };
+        Packed {
+            ip: ip.octets(),
+            port: address.port().to_ne_bytes(),
+            scope: scope.to_ne_bytes(),
+        }
+    }
+
+    pub(crate) fn get(self) -> SocketAddr {
+        let (ip, port) = (Ipv6Addr::from(self.ip), u16::from_ne_bytes(self.port));
+        match ip.to_ipv4_mapped() {
+            Some(v4) => SocketAddrV4::new(v4, port).into(),
+            None => SocketAddrV6::new(ip, port, 0, u32::from_ne_bytes(self.scope)).into(),
+        }
+    }
 }
 
 /// Whether something can be sent to this address and reach one host.
@@ -116,6 +148,19 @@ mod tests {
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_packed_address_is_the_same_again() {
+        for text in [
+            "1.2.3.4:5",
+            "[2001:db8::1]:65535",
+            "[fe80::1%3]:9",
+            "0.0.0.0:0",
+        ] {
+            assert_eq!(Packed::new(at(text)).get(), at(text));
+        }
+        assert_eq!(Packed::new(at("[::ffff:1.2.3.4]:5")).get(), at("1.2.3.4:5"));
     }
 
     proptest! {

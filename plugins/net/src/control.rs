@@ -8,6 +8,7 @@ use crate::feel::felt;
 use crate::frame::{Frame, Frames, Refused, kind, refusal};
 use crate::limits::REFUSED_A_DATAGRAM_MAX;
 use crate::link_state::Slot;
+use crate::moment::Moment;
 use crate::{About, CloseReason, DownReason, DropReason, FrameKinds};
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -112,14 +113,14 @@ fn on_observed(
     body: &[u8],
     desk: &mut Desk,
 ) -> Result<(), DropReason> {
-    let address =
-        decode_address(first::<ADDRESS_BYTES>(body)?).ok_or(DropReason::FrameMalformed)?;
+    let observed = *first::<ADDRESS_BYTES>(body)?;
+    decode_address(&observed).ok_or(DropReason::FrameMalformed)?;
     let link = parts
         .links
         .get_mut(opened.link)
         .ok_or(DropReason::NoSession)?;
-    if link.observed != Some(address) {
-        link.observed = Some(address);
+    if link.observed != Some(observed) {
+        link.observed = Some(observed);
         desk.note_change(parts.node, opened.link);
     }
     Ok(())
@@ -156,7 +157,7 @@ fn on_about(
         .get_mut(opened.link)
         .ok_or(DropReason::NoSession)?;
     if link.about != flags {
-        (link.about, link.noted) = (flags, None);
+        (link.about, link.noted) = (flags, Moment::NONE);
         desk.note_change(parts.node, opened.link);
     }
     let session = link.session_mut(opened.slot);
@@ -164,7 +165,7 @@ fn on_about(
         link.greeting = None;
     } else {
         let ours = Bytes::copy_from_slice(&about(parts.settings, link));
-        let observed = Bytes::copy_from_slice(&crate::encode_address(link.address));
+        let observed = Bytes::copy_from_slice(&crate::encode_address(link.address()));
         desk.frame_out(opened.link, kind::ABOUT, ours);
         desk.frame_out(opened.link, kind::OBSERVED, observed);
     }

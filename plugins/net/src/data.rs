@@ -7,6 +7,7 @@ use crate::handshake::Pending;
 use crate::limits::PEERS_ROWS_MAX;
 use crate::link_state::{Link, Slot};
 use crate::link_table::Place;
+use crate::moment::Moment;
 use crate::roam::Roam;
 use crate::session::Session;
 use crate::{CloseReason, DownReason, DropReason};
@@ -14,6 +15,7 @@ use bytes::{BufMut, Bytes};
 use dunlin_engine::bevy_ecs::prelude::*;
 use rand_core::Rng;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 /// An opened message.
 pub(crate) struct Opened {
@@ -55,7 +57,7 @@ pub(crate) fn on_data(
     notice_address(parts, entity, from, came, desk);
     let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
     // Who refuses us says so in the first frame; that is no link.
-    if link.up.is_none() && plain.first() != Some(&kind::CLOSE) {
+    if !link.is_up() && plain.first() != Some(&kind::CLOSE) {
         come_up(parts, entity, desk);
     }
     // The session may have moved up.
@@ -117,7 +119,7 @@ fn prove(
     });
     if let Some(link) = parts.links.get_mut(entity) {
         link.accept(*session, now);
-        link.address = from; // Its cookie was right.
+        link.move_to(from); // Its cookie was right.
         link.roam = None;
     }
     parts.links.reindex(entity);
@@ -146,7 +148,7 @@ fn notice_address(
     let Some(link) = parts.links.get_mut(entity) else {
         return;
     };
-    if from == link.address {
+    if link.is_at(from) {
         return; // As nearly always: nothing is drawn.
     }
     let ping = parts.random.0.next_u32();
@@ -185,7 +187,7 @@ pub(crate) fn on_pong(
     {
         return;
     }
-    link.address = from;
+    link.move_to(from);
     link.roam = None;
     if let (Some(id), false) = (link.id, link.anonymous) {
         parts.book.heard(id, from, link.about, unix_ms);
@@ -201,10 +203,10 @@ fn come_up(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     let Some(link) = parts.links.get_mut(entity) else {
         return;
     };
-    link.up = Some(now);
+    link.come_up(now);
     let (id, main) = (link.id, !link.anonymous && link.hidden.is_none());
     let ask = link.outbound && link.hidden.is_none() && !link.feeler;
-    tracing::debug!(?node, link = ?entity, peer = ?id, address = %link.address, "link up");
+    tracing::debug!(?node, link = ?entity, peer = ?id, address = %link.address(), "link up");
     desk.up(node, entity);
     if let (Some(id), true) = (id, main)
         && let Some(old) = parts.links.make_main(id, entity)
@@ -219,15 +221,15 @@ fn come_up(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
 /// Asks a peer whom else it knows.
 // PROTOCOL 2.3
 pub(crate) fn ask_for_peers(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
-    let request = parts.random.0.next_u32();
+    let request = NonZeroU32::new(parts.random.0.next_u32()).unwrap_or(NonZeroU32::MIN);
     let now = desk.time();
     let Some(link) = parts.links.get_mut(entity) else {
         return;
     };
     link.peers_request = Some(request);
-    link.peers_asked = Some(now);
+    link.peers_asked = Moment::at(now);
     let mut body = Vec::with_capacity(5);
-    body.put_u32_le(request);
+    body.put_u32_le(request.get());
     body.put_u8(PEERS_ROWS_MAX as u8);
     desk.frame_out(entity, kind::PEERS_ASK, body);
 }

@@ -1,8 +1,10 @@
 //! What the systems of links share: a node's parts, and where results go.
 
+use crate::address::decode_address;
 use crate::limits::HEARD_WAIT;
 use crate::link_state::Link;
 use crate::link_table::{Held, Links};
+use crate::moment::Moment;
 use crate::{
     About, AddressBook, DatagramOut, DownReason, DropReason, Drops, FrameIn, FrameOut, Identity,
     LinkSettings, Peer, PeerDown, PeerUp, Traffic, frame,
@@ -154,14 +156,14 @@ impl Desk<'_, '_> {
         let Some(link) = parts.links.get_mut(entity) else {
             return;
         };
-        if link.noted.is_some_and(|last| now - last < HEARD_WAIT) {
+        if link.noted.get().is_some_and(|last| now - last < HEARD_WAIT) {
             return;
         }
-        link.noted = Some(now);
+        link.noted = Moment::at(now);
         let silence = link.pulse.silence(now).as_millis() as u64;
         if let (Some(id), false) = (link.id, link.anonymous) {
             let heard = self.now.unix_ms_of(parts.clock).saturating_sub(silence);
-            parts.book.heard(id, link.address, link.about, heard);
+            parts.book.heard(id, link.address(), link.about, heard);
         }
         self.keep_book(parts);
     }
@@ -188,14 +190,14 @@ fn peer(node: Entity, link: &Link) -> Option<Peer> {
     Some(Peer {
         node,
         id: link.id?,
-        address: link.address,
+        address: link.address(),
         anonymous: link.anonymous,
         hidden: link.hidden.is_some(),
         outbound: link.outbound,
         handshake_hash: link.current.as_ref()?.hash,
         about: link.about,
-        observed: link.observed,
-        since: link.up?,
+        observed: link.observed.as_ref().and_then(decode_address),
+        since: link.up()?,
     })
 }
 
@@ -222,7 +224,7 @@ pub(crate) fn greet(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
         return;
     };
     let (address, about, third) = (
-        link.address,
+        link.address(),
         about(parts.settings, link),
         link.greeting
             .as_ref()

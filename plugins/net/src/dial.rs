@@ -90,7 +90,7 @@ pub(crate) fn begin(
     desk.datagram(
         &mut parts.traffic,
         parts.node,
-        link.address,
+        link.address(),
         initiation.datagram(),
     );
     link.dial = Some(Box::new(initiation));
@@ -115,7 +115,7 @@ pub(crate) fn hang_up(
         if link.over.is_some() {
             continue;
         }
-        if link.up.is_some() {
+        if link.is_up() {
             let reason = Bytes::copy_from_slice(&[hang_up.reason as u8]);
             desk.frame_out(hang_up.peer, kind::CLOSE, reason);
         }

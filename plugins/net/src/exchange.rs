@@ -13,12 +13,14 @@ use crate::limits::{
     PEERS_ASK_WAIT_FEW, PEERS_ROW_BYTES, PEERS_ROWS_MAX,
 };
 use crate::link_state::Link;
+use crate::moment::Moment;
 use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, book_file};
 use bevy_ecs::prelude::*;
 use bytes::BufMut;
 use dunlin_engine::{Due, bevy_ecs};
 use rand_core::Rng;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Answers PEERS_ASK with peers that we had links with ourselves.
@@ -38,12 +40,15 @@ pub(crate) fn on_ask(
     let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
     if link
         .peers_answered
+        .get()
         .is_some_and(|last| now - last < PEERS_ANSWER_WAIT)
     {
         return Err(DropReason::Share);
     }
-    link.peers_answered = Some(now);
-    let rows = parts.book.sample(count, link.address, &mut parts.random.0);
+    link.peers_answered = Moment::at(now);
+    let rows = parts
+        .book
+        .sample(count, link.address(), &mut parts.random.0);
     let mut answer = Vec::with_capacity(4 + rows.len() * PEERS_ROW_BYTES);
     answer.put_slice(request);
     for peer in rows {
@@ -70,11 +75,11 @@ pub(crate) fn on_peers(
         .split_first_chunk::<4>()
         .ok_or(DropReason::FrameMalformed)?;
     let link = parts.links.get_mut(entity).ok_or(DropReason::NoSession)?;
-    if link.peers_request != Some(u32::from_le_bytes(*request)) {
+    if link.peers_request.map(NonZeroU32::get) != Some(u32::from_le_bytes(*request)) {
         return Err(DropReason::Unasked);
     }
     link.peers_request = None;
-    let from = link.address;
+    let from = link.address();
     let known = parts.book.len();
     for row in rows.chunks_exact(PEERS_ROW_BYTES).take(PEERS_ROWS_MAX) {
         let noted = read_row(parts, row, from).is_some_and(|(id, address, about)| {
@@ -148,7 +153,7 @@ fn open_book(parts: &mut PartsItem) {
 
 fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mut Desk) {
     let own = parts.links.iter().filter(|(_, link)| link.own_choice);
-    let mut own: Vec<SocketAddr> = own.map(|(_, link)| link.address).collect();
+    let mut own: Vec<SocketAddr> = own.map(|(_, link)| link.address()).collect();
     let target = parts.settings.outbound;
     let linked = linked(parts);
     if first {
@@ -245,7 +250,7 @@ fn dial_entries(parts: &mut PartsItem, own: &mut Vec<SocketAddr>, desk: &mut Des
     }
     parts.links.entries_after = desk.time() + ENTRIES_WAIT;
     for (id, address) in parts.settings.entry.clone() {
-        let linked = parts.links.iter().any(|(_, link)| link.address == address);
+        let linked = parts.links.iter().any(|(_, link)| link.is_at(address));
         if !linked && own.len() < parts.settings.outbound && id != Some(parts.identity.id()) {
             own.push(address);
             dial(parts, id, address, desk);
@@ -272,12 +277,8 @@ fn ask_somebody(parts: &mut PartsItem, wait: Duration, desk: &mut Desk) {
             Some(_) => PEERS_ANSWER_WAIT,
             None => wait,
         };
-        let asked = link.peers_asked.is_some_and(|last| now - last < wait);
-        link.up.is_some()
-            && link.over.is_none()
-            && link.hidden.is_none()
-            && !link.anonymous
-            && !asked
+        let asked = link.peers_asked.get().is_some_and(|last| now - last < wait);
+        link.is_up() && link.over.is_none() && link.hidden.is_none() && !link.anonymous && !asked
     });
     let oldest = askable.min_by_key(|(entity, link)| (link.peers_asked, *entity));
     if let Some(entity) = oldest.map(|(entity, _)| entity) {

@@ -167,7 +167,12 @@ impl Identity {
     // PROTOCOL 1.1
     pub fn from_seed(seed: &[u8; 32]) -> Result<Identity, IdError> {
         let signing = SigningKey::from_bytes(seed);
-        let id = PeerId::from_bytes(signing.verifying_key().to_bytes())?;
+        let public = signing.verifying_key().to_bytes();
+        if public[31] & 0x80 != 0 {
+            return Err(IdError::SignBit);
+        }
+        // A multiple of the base point by a clamped scalar, encoded here: all else that 1.1 asks of others' bytes holds.
+        let id = PeerId(public);
         let agreement = Zeroizing::new(curve25519_dalek::scalar::clamp_integer(
             signing.to_scalar_bytes(),
         ));

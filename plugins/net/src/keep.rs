@@ -5,6 +5,7 @@ use crate::dial::begin;
 use crate::frame::kind;
 use crate::limits::{HANDSHAKE_AGE_MAX, UNHEARD_MAX};
 use crate::link_table::Held;
+use crate::moment::Moment;
 use crate::pulse::Beat;
 use crate::retry::Again;
 use crate::{DownReason, PeerDown, PeerSilent};
@@ -30,7 +31,7 @@ pub(crate) fn keep_links(
         if let Err(reason) = keep(&mut parts, due.entity, &mut desk) {
             desk.down(&mut parts, due.entity, reason);
         } else if let Some(link) = parts.links.get_mut(due.entity) {
-            link.armed = None;
+            link.armed = Moment::NONE;
             desk.arm(due.entity, link);
         }
     }
@@ -67,7 +68,7 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
             Again::Wait => {}
             Again::Send => {
                 let datagram = dial.datagram();
-                desk.datagram(&mut parts.traffic, node, link.address, datagram);
+                desk.datagram(&mut parts.traffic, node, link.address(), datagram);
             }
             Again::GiveUp => give_up(parts, entity, desk)?,
         }
@@ -86,7 +87,7 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
         Some(Again::Wait) | None => {}
     }
     let link = parts.links.get_mut(entity).ok_or(DownReason::Lost)?;
-    if link.up.is_none() {
+    if !link.is_up() {
         let under_way = link.dial.is_some() || link.greeting.is_some();
         return if under_way {
             Ok(())
@@ -130,8 +131,8 @@ fn begin_again(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     };
     let greeting = link.greeting.as_ref();
     let unheard = greeting.is_some_and(|greeting| now - greeting.retry.started >= UNHEARD_MAX);
-    let in_time = now - link.begun < 2 * HANDSHAKE_AGE_MAX;
-    if unheard && in_time && link.up.is_none() && link.dial.is_none() {
+    let in_time = now - link.since < 2 * HANDSHAKE_AGE_MAX;
+    if unheard && in_time && !link.is_up() && link.dial.is_none() {
         // An error would be our own key's, which began this link well.
         let _ = begin(parts, entity, desk);
     }
@@ -140,7 +141,7 @@ fn begin_again(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
 /// A handshake had no answer in time: a dial has failed, but a link that is up goes on with the session it has.
 fn give_up(parts: &mut PartsItem, entity: Entity, desk: &Desk) -> Result<(), DownReason> {
     let link = parts.links.get_mut(entity).ok_or(DownReason::Unreachable)?;
-    if link.up.is_none() {
+    if !link.is_up() {
         return Err(DownReason::Unreachable);
     }
     link.rekey_failed(desk.time());

@@ -48,6 +48,7 @@ pub mod limits;
 mod link;
 mod link_state;
 mod link_table;
+mod moment;
 pub mod noise;
 mod open;
 mod plugin;

@@ -1,10 +1,12 @@
 //! What a node keeps of one link: its sessions, and when something is due. Pure state; the systems around it send.
 
+use crate::address::{ADDRESS_BYTES, Packed};
 use crate::handshake::{Established, Initiation};
 use crate::limits::{
     ANSWER_MAX, HANDSHAKE_AGE_MAX, PREVIOUS_SILENCE_MAX, SESSION_AGE_MAX, SESSION_REKEY_AGE,
     TIMER_SLACK,
 };
+use crate::moment::Moment;
 use crate::pulse::Pulse;
 use crate::retry::Retry;
 use crate::roam::Roam;
@@ -13,6 +15,7 @@ use crate::{About, DownReason, PeerId};
 use bytes::Bytes;
 use dunlin_engine::Time;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use zeroize::Zeroizing;
 
 /// Which of a link's sessions a datagram was for.
@@ -30,9 +33,18 @@ pub(crate) struct Greeting {
     pub third: Option<Bytes>,
 }
 
+/// The session before the present one.
+pub(crate) struct Previous {
+    session: Session,
+    /// When something last came on it.
+    heard: Time,
+    /// When something last came on the present one.
+    current_heard: Time,
+}
+
 /// One link of a node, from dial or first proof until it is down.
 pub(crate) struct Link {
-    pub address: SocketAddr,
+    address: Packed,
     /// Whom we dialled, or who proved it.
     pub id: Option<PeerId>,
     /// They hide.
@@ -52,37 +64,36 @@ pub(crate) struct Link {
     /// A session that we began, until the responder is heard on it.
     pub next: Option<Box<Session>>,
     /// Receives what was under way when `current` took over.
-    pub previous: Option<Box<Session>>,
+    pub previous: Option<Box<Previous>>,
     /// While we repeat our greeting: until the responder has said what it is.
     pub greeting: Option<Box<Greeting>>,
-    pub up: Option<Time>,
+    is_up: bool,
+    /// When it was dialled, or proved itself; once it is up, when it came up.
+    pub since: Time,
     pub about: About,
-    pub observed: Option<SocketAddr>,
+    /// Where they see us, as their frame said it.
+    pub observed: Option<[u8; ADDRESS_BYTES]>,
     pub pulse: Pulse,
     pub roam: Option<Box<Roam>>,
     /// The request of our PEERS_ASK that has no answer yet.
-    pub peers_request: Option<u32>,
+    pub peers_request: Option<NonZeroU32>,
     /// When we last sent one.
-    pub peers_asked: Option<Time>,
+    pub peers_asked: Moment,
     /// When we last answered one.
-    pub peers_answered: Option<Time>,
+    pub peers_answered: Moment,
     /// Decided; told in the next `Maintain`.
     pub over: Option<DownReason>,
     /// When this link's timer fires.
-    pub armed: Option<Time>,
-    /// When it was dialled, or proved itself.
-    pub begun: Time,
+    pub armed: Moment,
     /// When the book was last told that the peer is there.
-    pub noted: Option<Time>,
-    current_heard: Time,
-    previous_heard: Time,
+    pub noted: Moment,
     rekey_after: Time,
 }
 
 impl Link {
     pub(crate) fn new(address: SocketAddr, outbound: bool, keep_alive: bool, now: Time) -> Link {
         Link {
-            address,
+            address: Packed::new(address),
             id: None,
             anonymous: false,
             hidden: None,
@@ -95,22 +106,45 @@ impl Link {
             next: None,
             previous: None,
             greeting: None,
-            up: None,
+            is_up: false,
+            since: now,
             about: About::default(),
             observed: None,
             pulse: Pulse::new(keep_alive, now),
             roam: None,
             peers_request: None,
-            peers_asked: None,
-            peers_answered: None,
+            peers_asked: Moment::NONE,
+            peers_answered: Moment::NONE,
             over: None,
-            armed: None,
-            begun: now,
-            noted: None,
-            current_heard: now,
-            previous_heard: now,
+            armed: Moment::NONE,
+            noted: Moment::NONE,
             rekey_after: Time::ZERO,
         }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.get()
+    }
+
+    pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
+        self.address == Packed::new(address)
+    }
+
+    pub(crate) fn move_to(&mut self, address: SocketAddr) {
+        self.address = Packed::new(address);
+    }
+
+    /// Since when it is up, if it is.
+    pub(crate) fn up(&self) -> Option<Time> {
+        self.is_up.then_some(self.since)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    pub(crate) fn come_up(&mut self, now: Time) {
+        (self.is_up, self.since) = (true, now);
     }
 
     /// A handshake of ours ended well: the session stands beside the present one until the responder is heard on it.
@@ -128,20 +162,25 @@ impl Link {
     /// other side may have chosen that one.
     pub(crate) fn accept(&mut self, session: Session, now: Time) {
         self.dial = None;
-        (self.previous_heard, self.current_heard) = (now, now);
-        self.take_over(session);
+        self.take_over(session, now);
     }
 
     /// The present session becomes the one before.
-    fn take_over(&mut self, session: Session) {
-        self.previous = self.current.replace(session).map(Box::new);
+    fn take_over(&mut self, session: Session, now: Time) {
+        let previous = self.current.replace(session);
+        let previous = previous.map(|session| Previous {
+            session,
+            heard: now,
+            current_heard: now,
+        });
+        self.previous = previous.map(Box::new);
     }
 
     pub(crate) fn slot(&self, index: u32) -> Option<Slot> {
         let sessions = [
             (self.current.as_ref(), Slot::Current),
             (self.next.as_deref(), Slot::Next),
-            (self.previous.as_deref(), Slot::Previous),
+            (self.previous_session(), Slot::Previous),
         ];
         let is = |session: Option<&Session>| session.is_some_and(|s| s.local == index);
         sessions
@@ -149,11 +188,15 @@ impl Link {
             .find_map(|(session, slot)| is(session).then_some(slot))
     }
 
+    fn previous_session(&self) -> Option<&Session> {
+        self.previous.as_ref().map(|previous| &previous.session)
+    }
+
     pub(crate) fn session_mut(&mut self, slot: Slot) -> Option<&mut Session> {
         match slot {
             Slot::Current => self.current.as_mut(),
             Slot::Next => self.next.as_deref_mut(),
-            Slot::Previous => self.previous.as_deref_mut(),
+            Slot::Previous => self.previous.as_mut().map(|previous| &mut previous.session),
         }
     }
 
@@ -167,38 +210,39 @@ impl Link {
         now: Time,
     ) -> bool {
         self.pulse.on_heard(now);
-        if slot != Slot::Current {
-            self.previous_heard = now;
-        }
-        let changed = match slot {
-            Slot::Current => false,
+        match slot {
+            Slot::Current => {
+                if let Some(previous) = &mut self.previous {
+                    previous.current_heard = now;
+                }
+                false
+            }
             Slot::Next => match self.next.take() {
                 Some(next) => {
-                    self.take_over(*next);
+                    self.take_over(*next, now);
                     true
                 }
                 None => false,
             },
             // They go on with the older one: because we both began, or because they do not have the newer any more.
             Slot::Previous => {
-                let deaf = now - self.current_heard >= ANSWER_MAX;
+                let deaf = self.previous.as_mut().is_some_and(|previous| {
+                    previous.heard = now;
+                    now - previous.current_heard >= ANSWER_MAX
+                });
                 let swap = deaf || self.older_wins(we_win(self));
                 if swap && let Some(older) = self.previous.take() {
-                    self.take_over(*older);
+                    self.take_over(older.session, now);
                 }
                 swap
             }
-        };
-        if changed || slot == Slot::Current {
-            self.current_heard = now;
         }
-        changed
     }
 
     /// Of two sessions that were begun at once, one by each side, that of the smaller id stays, where both know both.
     // PROTOCOL 2.2
     fn older_wins(&self, we_win: bool) -> bool {
-        let (Some(newer), Some(older)) = (&self.current, self.previous.as_deref()) else {
+        let (Some(newer), Some(older)) = (&self.current, self.previous_session()) else {
             return false;
         };
         let apart = (newer.born - older.born).max(older.born - newer.born);
@@ -229,7 +273,7 @@ impl Link {
         let sessions = [
             self.current.as_ref(),
             self.next.as_deref(),
-            self.previous.as_deref(),
+            self.previous_session(),
         ];
         let sessions = sessions.into_iter().flatten().map(|session| session.local);
         sessions.chain(self.dial.iter().map(|dial| dial.index()))
@@ -261,7 +305,8 @@ impl Link {
     /// Drops the session before the present one, once the other side has not used it for a while. Says whether it did. (After two
     /// handshakes at once each side may go on with its own for a while; then both sessions stay.)
     pub(crate) fn forget_previous(&mut self, now: Time) -> bool {
-        now - self.previous_heard >= PREVIOUS_SILENCE_MAX && self.previous.take().is_some()
+        let silent = |previous: &mut Box<Previous>| now - previous.heard >= PREVIOUS_SILENCE_MAX;
+        self.previous.take_if(silent).is_some()
     }
 
     /// When this link next needs a look.
@@ -272,7 +317,7 @@ impl Link {
         let dial = self.dial.as_ref().map(|dial| dial.retry.next);
         let greeting = self.greeting.as_ref().map(|greeting| greeting.retry.next);
         let mut at = [dial, greeting].into_iter().flatten().min();
-        if self.up.is_some() {
+        if self.is_up {
             let ends = self
                 .current
                 .as_ref()
@@ -288,11 +333,12 @@ impl Link {
         let at = self.deadline();
         let keep = self
             .armed
+            .get()
             .is_some_and(|armed| at >= armed && at <= armed + TIMER_SLACK);
         if keep {
             return None;
         }
-        self.armed = Some(at);
+        self.armed = Moment::at(at);
         Some(at)
     }
 }
@@ -301,10 +347,10 @@ impl Link {
 mod tests {
     use super::*;
 
-    /// A simulated node has sixteen ends of links on average, and 8 KB for all it keeps of them.
+    /// A simulated node has six ends of links on average, and 8 KB for all it keeps. 384 is a size in which allocators have room.
     #[test]
     fn a_link_with_its_session_is_small() {
         let bytes = size_of::<Link>();
-        assert!(bytes <= 496, "{bytes}");
+        assert!(bytes <= 384, "{bytes}");
     }
 }

@@ -164,10 +164,7 @@ impl Links {
     /// A handshake of ours with this peer that is not hidden.
     pub(crate) fn dial_to(&self, id: &PeerId) -> Option<(Entity, &Link)> {
         self.iter().find(|(_, link)| {
-            link.up.is_none()
-                && link.over.is_none()
-                && link.hidden.is_none()
-                && link.id == Some(*id)
+            !link.is_up() && link.over.is_none() && link.hidden.is_none() && link.id == Some(*id)
         })
     }
 
@@ -181,13 +178,13 @@ impl Links {
 
     /// Links that are up, or of which only the first message is missing.
     pub(crate) fn up_count(&self) -> usize {
-        let live = |link: &Link| link.up.is_some() || link.next.is_some();
+        let live = |link: &Link| link.is_up() || link.next.is_some();
         self.iter().filter(|(_, link)| live(link)).count()
     }
 
     // PROTOCOL 5
     pub(crate) fn has_room_to_dial(&self) -> bool {
-        let dials = self.iter().filter(|(_, link)| link.up.is_none()).count();
+        let dials = self.iter().filter(|(_, link)| !link.is_up()).count();
         dials < DIALS_MAX && self.up_count() < LINKS_MAX
     }
 
@@ -197,10 +194,10 @@ impl Links {
         let inbound = || {
             self.iter()
                 .map(|(_, link)| link)
-                .filter(|link| !link.outbound && link.up.is_some())
+                .filter(|link| !link.outbound && link.is_up())
         };
         let prefix = Prefix::of(from);
-        let of_prefix = inbound().filter(|link| Prefix::of(link.address) == prefix);
+        let of_prefix = inbound().filter(|link| Prefix::of(link.address()) == prefix);
         inbound().count() < LINKS_INBOUND_MAX
             && self.up_count() < LINKS_MAX
             && (from.ip().to_canonical().is_loopback()

@@ -1,6 +1,7 @@
 //! Whether the other side is still there. PROTOCOL 2.2, last paragraph.
 
 use crate::limits::{ANSWER_MAX, KEEP_ALIVE, PROBE_WAITS, SILENCE_MAX};
+use crate::moment::Moment;
 use dunlin_engine::Time;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub(crate) struct Pulse {
     sent: Time,
     heard: Time,
     /// When the first thing that wants an answer left after `heard`.
-    asked: Option<Time>,
+    asked: Moment,
     /// PINGs without an answer so far.
     pings: u8,
     /// When to send the next or give up, if there are some.
@@ -34,7 +35,7 @@ impl Pulse {
             keep_alive,
             sent: now,
             heard: now,
-            asked: None,
+            asked: Moment::NONE,
             pings: 0,
             probe: Time::ZERO,
         }
@@ -43,15 +44,15 @@ impl Pulse {
     /// Something left. `wants_answer` is false for what only answers.
     pub(crate) fn on_sent(&mut self, wants_answer: bool, now: Time) {
         self.sent = now;
-        if wants_answer && self.asked.is_none() {
-            self.asked = Some(now);
+        if wants_answer && self.asked == Moment::NONE {
+            self.asked = Moment::at(now);
         }
     }
 
     /// An authentic message came: any counts as an answer.
     pub(crate) fn on_heard(&mut self, now: Time) {
         self.heard = now;
-        self.asked = None;
+        self.asked = Moment::NONE;
         self.pings = 0;
     }
 
@@ -71,6 +72,7 @@ impl Pulse {
             false => self.heard + SILENCE_MAX,
         };
         self.asked
+            .get()
             .map_or(idle, |asked| idle.min(asked + ANSWER_MAX))
     }
 

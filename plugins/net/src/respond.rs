@@ -131,8 +131,9 @@ pub(crate) fn on_cookie(
         return Err(DropReason::Unasked);
     };
     let link = parts.links.get_mut(entity).ok_or(DropReason::Unasked)?;
+    let here = link.is_at(from);
     let dial = link.dial.as_mut().ok_or(DropReason::Unasked)?;
-    if from != link.address || !dial.take_cookie(header, body) {
+    if !here || !dial.take_cookie(header, body) {
         return Err(DropReason::Unasked);
     }
     desk.datagram(&mut parts.traffic, parts.node, from, dial.datagram());
@@ -154,14 +155,14 @@ pub(crate) fn on_second(
     };
     let full = parts.links.up_count() >= LINKS_MAX;
     let link = parts.links.get_mut(entity).ok_or(DropReason::Unasked)?;
-    if from != link.address {
+    if !link.is_at(from) {
         return Err(DropReason::Unasked);
     }
     let dial = link.dial.as_mut().ok_or(DropReason::Unasked)?;
     let established = dial.finish(header, body, now)?;
     let refused = if established.id == parts.identity.id() {
         Some(DownReason::Oneself)
-    } else if link.up.is_none() && full {
+    } else if !link.is_up() && full {
         Some(DownReason::TooMany)
     } else {
         None

@@ -17,7 +17,7 @@ fn file_of(parts: &mut PartsItem) -> Option<(PathBuf, Vec<u8>)> {
         .iter()
         .filter(|(_, link)| link.outbound && link.hidden.is_none() && link.over.is_none())
         .filter(|(_, link)| !link.feeler)
-        .filter_map(|(_, link)| Some((link.up?, link.id?)))
+        .filter_map(|(_, link)| Some((link.up()?, link.id?)))
         .collect();
     links.sort_unstable(); // The oldest links have proved most.
     if !links.is_empty() {
@@ -65,7 +65,7 @@ pub(crate) fn leave(mut nodes: Query<Parts>, mut frames: MessageWriter<FrameOut>
             continue;
         };
         for (peer, link) in parts.links.iter() {
-            if link.up.is_some() {
+            if link.is_up() {
                 frames.write(FrameOut {
                     peer,
                     kind: kind::CLOSE,

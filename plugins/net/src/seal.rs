@@ -52,7 +52,7 @@ fn seal_link(parts: &mut PartsItem, peer: Entity, frames: &[FrameOut], desk: &mu
             bytes = frame.body.len(),
             "frame out"
         );
-        let up = parts.links.get(peer).is_some_and(|link| link.up.is_some());
+        let up = parts.links.get(peer).is_some_and(|link| link.is_up());
         if !up || frame.body.len() > FRAME_BODY_BYTES_MAX {
             parts.drops.count(DropReason::NotSent);
             continue;
@@ -80,7 +80,7 @@ fn flush(parts: &mut PartsItem, peer: Entity, datagram: BytesMut, asks: bool, de
         return;
     };
     link.pulse.on_sent(asks, now);
-    let to = link.address;
+    let to = link.address();
     desk.arm(peer, link);
     desk.datagram(&mut parts.traffic, parts.node, to, sealed);
 }

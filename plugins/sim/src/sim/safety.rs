@@ -6,7 +6,7 @@
 use crate::wire::Host;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, Now, Time, Turn};
-use dunlin_net::{AddressBook, DatagramIn, DatagramOut, DownReason, Links, PeerDown};
+use dunlin_net::{AddressBook, DatagramIn, DatagramOut, DownReason, FrameIn, Links, PeerDown};
 use dunlin_relay::limits::{
     ERRAND_LINKS_MAX, INBOX_MAX, INDEX_BYTES, LARGE_PACKET_BYTES, OUTBOX_MAX, RECEIPTS_MAX,
     SEEN_MAX, SMALL_PACKET_BYTES, TOMBSTONES_BYTES,
@@ -68,7 +68,7 @@ pub(super) fn add(app: &mut App) {
     app.world_mut().init_resource::<Safety>();
     app.configure_sets(ReadAlong.in_set(Turn::Transmit).after(Seal).before(Send));
     app.add_systems(ReadAlong, read_along);
-    app.add_systems(RelaySystems::Mirror, (count_lost, check_bounds));
+    app.add_systems(RelaySystems::Mirror, (count_lost, check_links, check_relay));
 }
 
 fn count_lost(mut down: MessageReader<PeerDown>, mut safety: ResMut<Safety>) {
@@ -92,12 +92,19 @@ fn read_along(
     }
 }
 
+/// What datagrams fill.
 #[derive(bevy_ecs::query::QueryData)]
-struct Tables {
+struct LinkTables {
     host: &'static Host,
     links: &'static Links,
     book: &'static AddressBook,
-    net_drops: &'static dunlin_net::Drops,
+    drops: &'static dunlin_net::Drops,
+}
+
+/// What frames of the relay fill.
+#[derive(bevy_ecs::query::QueryData)]
+struct RelayTables {
+    host: &'static Host,
     cache: Option<&'static Cache>,
     tombstones: Option<&'static Tombstones>,
     outbox: Option<&'static Outbox>,
@@ -107,77 +114,76 @@ struct Tables {
     seen: Option<&'static Seen>,
 }
 
-/// The first table of a node that is over its bound, or counts wrongly.
-fn check_bounds(
+/// The first table of links at a node that is over its bound, or counts wrongly.
+fn check_links(
     mut incoming: MessageReader<DatagramIn>,
-    nodes: Query<Tables, Without<Unchecked>>,
+    nodes: Query<LinkTables, Without<Unchecked>>,
     now: Res<Now>,
     mut safety: ResMut<Safety>,
 ) {
-    let mut last = None;
-    for DatagramIn { node, .. } in incoming.read() {
-        if last.replace(*node) == Some(*node) {
-            continue; // A train to one node: once is enough.
-        }
-        if let Some(fault) = nodes.get(*node).ok().and_then(|tables| fault(&tables)) {
-            safety.violate(now.time, &fault);
+    let got = incoming.read().map(|incoming| incoming.node);
+    for tables in once_each(got).filter_map(|node| nodes.get(node).ok()) {
+        if let Some(what) = link_fault(&tables) {
+            safety.violate(now.time, &format!("node {}: {what}", tables.host.number));
         }
     }
 }
 
-fn fault(tables: &TablesItem) -> Option<String> {
-    let dropped: u64 = tables.net_drops.iter().map(|(_, dropped)| dropped).sum();
-    let what = cache_fault(tables.cache)
-        .or_else(|| twice_fault(tables.host.twice, dropped))
-        .or_else(|| over_bound(tables))?;
-    Some(format!("node {}: {what}", tables.host.number))
+/// The same of the relay.
+fn check_relay(
+    mut frames: MessageReader<FrameIn>,
+    nodes: Query<RelayTables, Without<Unchecked>>,
+    now: Res<Now>,
+    mut safety: ResMut<Safety>,
+) {
+    let got = frames.read().map(|frame| frame.node);
+    for tables in once_each(got).filter_map(|node| nodes.get(node).ok()) {
+        if let Some(what) = cache_fault(tables.cache).or_else(|| relay_fault(&tables)) {
+            safety.violate(now.time, &format!("node {}: {what}", tables.host.number));
+        }
+    }
 }
 
-fn over_bound(tables: &TablesItem) -> Option<String> {
+/// Of a train to one node, the first: once is enough.
+fn once_each(nodes: impl Iterator<Item = Entity>) -> impl Iterator<Item = Entity> {
+    let mut last = None;
+    nodes.filter(move |node| last.replace(*node) != Some(*node))
+}
+
+fn link_fault(tables: &LinkTablesItem) -> Option<String> {
+    use dunlin_net::limits::{BOOK_ROWS_MAX, HALF_OPEN_MAX, LINK_ROWS_MAX};
+    let twice = tables.host.twice;
+    let dropped = || tables.drops.iter().map(|(_, dropped)| dropped).sum();
+    let doubled = (twice > 0).then(|| twice_fault(twice, dropped())).flatten();
+    doubled.or_else(|| {
+        over_bound([
+            ("links", tables.links.count(), LINK_ROWS_MAX),
+            ("half-open sessions", tables.links.half_open(), HALF_OPEN_MAX),
+            ("rows of its book", tables.book.len(), BOOK_ROWS_MAX),
+        ])
+    })
+}
+
+fn relay_fault(tables: &RelayTablesItem) -> Option<String> {
     let size = |size: Option<usize>| size.unwrap_or(0);
-    let bounds = [
-        (
-            "links",
-            tables.links.count(),
-            dunlin_net::limits::LINK_ROWS_MAX,
-        ),
-        (
-            "half-open sessions",
-            tables.links.half_open(),
-            dunlin_net::limits::HALF_OPEN_MAX,
-        ),
-        (
-            "rows of its book",
-            tables.book.len(),
-            dunlin_net::limits::BOOK_ROWS_MAX,
-        ),
-        (
-            "bytes of tombstones",
-            size(tables.tombstones.map(Tombstones::bytes)),
-            TOMBSTONES_BYTES,
-        ),
-        (
-            "own messages",
-            size(tables.outbox.map(Outbox::count)),
-            2 * OUTBOX_MAX,
-        ),
-        (
-            "messages to confirm",
-            size(tables.inbox.map(Inbox::count)),
-            INBOX_MAX,
-        ),
-        (
-            "receipts",
-            size(tables.receipts.map(Receipts::len)),
-            RECEIPTS_MAX,
-        ),
-        (
-            "links to carriers",
-            size(tables.errands.map(Errands::links)),
-            ERRAND_LINKS_MAX,
-        ),
-        ("seen ids", size(tables.seen.map(Seen::len)), SEEN_MAX),
-    ];
+    let tombstones = size(tables.tombstones.map(Tombstones::bytes));
+    let outbox = size(tables.outbox.map(Outbox::count));
+    let inbox = size(tables.inbox.map(Inbox::count));
+    let receipts = size(tables.receipts.map(Receipts::len));
+    let links = size(tables.errands.map(Errands::links));
+    let seen = size(tables.seen.map(Seen::len));
+    over_bound([
+        ("bytes of tombstones", tombstones, TOMBSTONES_BYTES),
+        ("own messages", outbox, 2 * OUTBOX_MAX),
+        ("messages to confirm", inbox, INBOX_MAX),
+        ("receipts", receipts, RECEIPTS_MAX),
+        ("links to carriers", links, ERRAND_LINKS_MAX),
+        ("seen ids", seen, SEEN_MAX),
+    ])
+}
+
+/// Each is what, how many there are, and how many may be.
+fn over_bound<const N: usize>(bounds: [(&str, usize, usize); N]) -> Option<String> {
     let over = bounds.into_iter().find(|(_, has, most)| has > most)?;
     let (what, has, most) = over;
     Some(format!("{has} {what}, where {most} is the most"))
