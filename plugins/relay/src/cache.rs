@@ -8,6 +8,7 @@ use crate::limits::{
     CACHE_BYTES, FREE_PERCENT, FULL_PRICE_BITS, INDEX_BYTES, LEFT_MAX, PREFIX_SHARE,
 };
 use crate::packet::{Packet, PacketId, Tag};
+use crate::seldom::{Empty, Seldom};
 use bytes::Bytes;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::Component};
@@ -70,11 +71,26 @@ pub enum Insert {
 #[derive(Component)]
 pub struct Cache {
     capacity: u64,
+    kept: Seldom<Packets>,
+}
+
+#[derive(Default)]
+struct Packets {
     used: u64,
     packets: BTreeMap<PacketId, Kept>,
     tags: BTreeSet<(Tag, PacketId)>,
     shares: BTreeMap<Prefix, Share>,
     heaviest: BTreeSet<(u64, Prefix)>,
+}
+
+impl Empty for Packets {
+    const EMPTY: &'static Packets = &Packets {
+        used: 0,
+        packets: BTreeMap::new(),
+        tags: BTreeSet::new(),
+        shares: BTreeMap::new(),
+        heaviest: BTreeSet::new(),
+    };
 }
 
 impl Default for Cache {
@@ -89,18 +105,14 @@ impl Cache {
     pub fn new(capacity: u64) -> Self {
         Self {
             capacity,
-            used: 0,
-            packets: BTreeMap::new(),
-            tags: BTreeSet::new(),
-            shares: BTreeMap::new(),
-            heaviest: BTreeSet::new(),
+            kept: Seldom::default(),
         }
     }
 
     /// Bytes charged, at most the capacity.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.used
+        self.kept.used
     }
 
     /// Bytes that may be charged.
@@ -112,26 +124,28 @@ impl Cache {
     /// How many packets there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.packets.len()
+        self.kept.packets.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.packets.is_empty()
+        self.kept.packets.is_empty()
     }
 
     /// Bytes charged to a prefix, at most a sixteenth of the capacity.
     #[must_use]
     pub fn bytes_of(&self, prefix: Prefix) -> u64 {
-        self.shares.get(&prefix).map_or(0, |share| share.bytes)
+        self.kept.shares.get(&prefix).map_or(0, |share| share.bytes)
     }
 
     /// The work that the next packet would need, in bits: none below 70 % full, then rising. A price, not a gate:
     /// it says what is likely to stay.
     #[must_use]
     pub fn price(&self) -> u8 {
-        let percent = (self.used * 100).checked_div(self.capacity).unwrap_or(100);
+        let percent = (self.kept.used * 100)
+            .checked_div(self.capacity)
+            .unwrap_or(100);
         let above = percent.saturating_sub(FREE_PERCENT);
         (above * FULL_PRICE_BITS / (100 - FREE_PERCENT)) as u8 // At most FULL_PRICE_BITS.
     }
@@ -140,13 +154,14 @@ impl Cache {
     /// O(log n).
     pub fn insert(&mut self, packet: &Packet, from: Prefix, expires: Time) -> Insert {
         let (id, work) = (packet.id(), packet.work());
-        if let Some(kept) = self.packets.get_mut(&id) {
+        let here = &mut *self.kept;
+        if let Some(kept) = here.packets.get_mut(&id) {
             if work > kept.work {
                 let (old, from) = ((kept.work, kept.expires, id), kept.from);
                 kept.work = work;
                 kept.bytes = packet.bytes().as_ref().into();
                 let new = (work, kept.expires, id);
-                if let Some(share) = self.shares.get_mut(&from) {
+                if let Some(share) = here.shares.get_mut(&from) {
                     share.first_to_go.remove(&old);
                     share.first_to_go.insert(new);
                 }
@@ -169,8 +184,8 @@ impl Cache {
             work,
         };
         self.recharge(from, kept.charge() as i64, |order| order.insert(rank));
-        self.tags.insert((packet.tag(), id));
-        self.packets.insert(id, kept);
+        self.kept.tags.insert((packet.tag(), id));
+        self.kept.packets.insert(id, kept);
         Insert::Stored(victims)
     }
 
@@ -183,7 +198,7 @@ impl Cache {
             first_to_go: Box<dyn Iterator<Item = &'a Rank> + 'a>,
         }
         let open = |prefix: Prefix, extra: u64| {
-            let share = self.shares.get(&prefix);
+            let share = self.kept.shares.get(&prefix);
             Purse {
                 prefix,
                 bytes: share.map_or(0, |share| share.bytes) + extra,
@@ -193,10 +208,10 @@ impl Cache {
                 },
             }
         };
-        let size = |id: &PacketId| self.packets.get(id).map_or(0, Kept::charge);
+        let size = |id: &PacketId| self.kept.packets.get(id).map_or(0, Kept::charge);
         // One above the work of the first that is worth more.
         let price = |rank: Option<&Rank>| rank.map_or(u8::MAX, |rank| rank.0.saturating_add(1));
-        let mut used = self.used + charge;
+        let mut used = self.kept.used + charge;
         let mut victims = Vec::new();
         // The newcomer's own prefix stands first.
         let mut purses = vec![open(from, charge)];
@@ -215,6 +230,7 @@ impl Cache {
             let weight = |n: usize, purse: &Purse| (purse.bytes, n == 0, purse.prefix);
             let opened = |prefix: &Prefix| purses.iter().any(|purse| purse.prefix == *prefix);
             let unopened = self
+                .kept
                 .heaviest
                 .iter()
                 .rev()
@@ -245,12 +261,15 @@ impl Cache {
 
     /// Drops a packet. `false` if it is not here.
     pub fn remove(&mut self, id: PacketId) -> bool {
-        let Some(kept) = self.packets.remove(&id) else {
+        if self.kept.is_untouched() {
+            return false;
+        }
+        let Some(kept) = self.kept.packets.remove(&id) else {
             return false;
         };
         let mut tag = [0; 16];
         tag.copy_from_slice(&kept.bytes[16..32]);
-        self.tags.remove(&(Tag(tag), id));
+        self.kept.tags.remove(&(Tag(tag), id));
         let rank = (kept.work, kept.expires, id);
         self.recharge(kept.from, -(kept.charge() as i64), |order| {
             order.remove(&rank)
@@ -264,22 +283,23 @@ impl Cache {
         change: i64,
         reorder: impl FnOnce(&mut BTreeSet<Rank>) -> bool,
     ) {
-        let share = self.shares.entry(prefix).or_default();
-        self.heaviest.remove(&(share.bytes, prefix));
+        let kept = &mut *self.kept;
+        let share = kept.shares.entry(prefix).or_default();
+        kept.heaviest.remove(&(share.bytes, prefix));
         share.bytes = share.bytes.saturating_add_signed(change);
-        self.used = self.used.saturating_add_signed(change);
+        kept.used = kept.used.saturating_add_signed(change);
         reorder(&mut share.first_to_go);
         if share.bytes == 0 {
-            self.shares.remove(&prefix);
+            kept.shares.remove(&prefix);
         } else {
-            self.heaviest.insert((share.bytes, prefix));
+            kept.heaviest.insert((share.bytes, prefix));
         }
     }
 
     /// Whether a packet is kept, expired or not.
     #[must_use]
     pub fn contains(&self, id: PacketId) -> bool {
-        self.packets.contains_key(&id)
+        self.kept.packets.contains_key(&id)
     }
 
     /// Whether a packet is kept and not expired.
@@ -295,7 +315,7 @@ impl Cache {
     }
 
     fn live(&self, id: PacketId, now: Time) -> Option<&Kept> {
-        self.packets.get(&id).filter(|kept| kept.expires > now)
+        self.kept.packets.get(&id).filter(|kept| kept.expires > now)
     }
 
     /// The first packet of a tag after an id that `may` be shown, and how many more there are, counted up to 256.
@@ -313,6 +333,7 @@ impl Cache {
             return (None, 0); // The last id of all: there is nothing after it.
         }
         let mut ids = self
+            .kept
             .tags
             .range((from, to))
             .map(|(_, id)| *id)
@@ -325,7 +346,7 @@ impl Cache {
     // PROTOCOL 3.7
     pub fn expire(&mut self, now: Time) -> Vec<PacketId> {
         let over = |(id, kept): (&PacketId, &Kept)| (kept.expires <= now).then_some(*id);
-        let expired: Vec<PacketId> = self.packets.iter().filter_map(over).collect();
+        let expired: Vec<PacketId> = self.kept.packets.iter().filter_map(over).collect();
         for id in &expired {
             self.remove(*id);
         }

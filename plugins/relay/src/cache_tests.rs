@@ -94,7 +94,7 @@ proptest! {
         for (_, rank, _) in twin.kept {
             prop_assert!(cache.remove(rank.2));
         }
-        prop_assert!(cache.is_empty() && cache.bytes() == 0 && cache.heaviest.is_empty() && cache.tags.is_empty());
+        prop_assert!(cache.is_empty() && cache.bytes() == 0 && cache.kept.heaviest.is_empty() && cache.kept.tags.is_empty());
     }
 }
 

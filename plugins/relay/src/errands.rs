@@ -9,6 +9,7 @@ use crate::limits::{
     RETRY_MAX,
 };
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId};
+use crate::seldom::{Empty, Seldom};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -110,7 +111,10 @@ struct Carrier {
 
 /// A node's errands. Bounded by what makes them: the outbox, the fetcher and the receipts.
 #[derive(Component, Default)]
-pub struct Errands {
+pub struct Errands(Seldom<Table>);
+
+#[derive(Default)]
+struct Table {
     pending: BTreeMap<u32, Pending>,
     carriers: BTreeMap<PeerId, Carrier>,
     links: BTreeMap<Entity, PeerId>,
@@ -119,138 +123,19 @@ pub struct Errands {
     last_request: u32,
 }
 
-impl Errands {
-    /// Asks something of a carrier.
-    pub(crate) fn add(&mut self, carrier: PeerId, task: Task, now: Time) {
-        // Zero means "no request" in a REFUSED.
-        self.last_request = self.last_request.wrapping_add(1).max(1);
-        let request = self.last_request;
-        let state = State::Down { until: now };
-        let fresh = Carrier {
-            state,
-            failures: 0,
-            requests: BTreeSet::new(),
-        };
-        let at = self.carriers.entry(carrier).or_insert(fresh);
-        at.requests.insert(request);
-        let pending = Pending {
-            carrier,
-            task,
-            due: now,
-            wait: RETRY_FIRST,
-            tries: 0,
-        };
-        self.pending.insert(request, pending);
-    }
+impl Empty for Table {
+    const EMPTY: &'static Table = &Table {
+        pending: BTreeMap::new(),
+        carriers: BTreeMap::new(),
+        links: BTreeMap::new(),
+        kept: BTreeSet::new(),
+        done: Vec::new(),
+        last_request: 0,
+    };
+}
 
-    /// Links to these carriers stay up without errands.
-    pub(crate) fn keep(&mut self, carriers: BTreeSet<PeerId>) {
-        self.kept = carriers;
-    }
-
-    /// Forgets the errands that `pick` picks; they end without a [`Done`].
-    pub(crate) fn cancel(&mut self, pick: impl Fn(&Task) -> bool) {
-        let carriers = &mut self.carriers;
-        self.pending.retain(|request, pending| {
-            let keep = !pick(&pending.task);
-            if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
-                carrier.requests.remove(request);
-            }
-            keep
-        });
-    }
-
-    /// Whether a carrier is worth counting on: not one that was just dialled in vain, or is being dialled for long.
-    pub(crate) fn may_reach(&self, carrier: &PeerId, now: Time) -> bool {
-        match self.carriers.get(carrier) {
-            None => true,
-            Some(carrier) => match carrier.state {
-                State::Down { until } => carrier.failures == 0 || until <= now,
-                State::Dialling { since } => now - since < PATIENCE,
-                State::Up { .. } => true,
-            },
-        }
-    }
-
-    /// The carrier at the other end of a link of ours.
-    pub(crate) fn carrier_of(&self, link: Entity) -> Option<PeerId> {
-        self.links.get(&link).copied()
-    }
-
-    /// What a request asks.
-    pub(crate) fn task(&self, request: u32) -> Option<&Task> {
-        self.pending.get(&request).map(|pending| &pending.task)
-    }
-
-    /// How many links there are, dials included.
-    #[must_use]
-    pub fn links(&self) -> usize {
-        self.links.len()
-    }
-
-    /// How many errands wait for an answer.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// Whether nothing is asked, no link is kept for it, and no answer waits to be taken.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.links.is_empty() && self.done.is_empty()
-    }
-
-    /// Whether none does.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    pub(crate) fn dialling(&mut self, carrier: PeerId, link: Entity, now: Time) {
-        if let Some(at) = self.carriers.get_mut(&carrier) {
-            at.state = State::Dialling { since: now };
-            self.links.insert(link, carrier);
-        }
-    }
-
-    /// The link is up: all its errands are asked at once.
-    pub(crate) fn link_up(&mut self, link: Entity, now: Time) {
-        let Some(carrier) = self
-            .links
-            .get(&link)
-            .and_then(|id| self.carriers.get_mut(id))
-        else {
-            return;
-        };
-        carrier.state = State::Up { link, busy: now };
-        for request in &carrier.requests {
-            if let Some(pending) = self.pending.get_mut(request) {
-                (pending.due, pending.wait) = (now, RETRY_FIRST);
-            }
-        }
-    }
-
-    /// The link is down, or never came up. Says whose it was.
-    pub(crate) fn link_down(&mut self, link: Entity, now: Time) -> Option<PeerId> {
-        let id = self.links.remove(&link)?;
-        let carrier = self.carriers.get_mut(&id)?;
-        let was_up = matches!(carrier.state, State::Up { .. });
-        carrier.failures = carrier.failures.saturating_add(1);
-        if was_up && carrier.failures < FAILURES_MAX {
-            // The first loss is likely the link's, not the carrier's.
-            let until = if carrier.failures == 1 {
-                now
-            } else {
-                now + REDIAL_FIRST
-            };
-            carrier.state = State::Down { until };
-        } else {
-            self.unreachable(id, now);
-        }
-        Some(id)
-    }
-
-    /// The carrier cannot be reached: its errands end, and it is left alone for a while.
-    pub(crate) fn unreachable(&mut self, id: PeerId, now: Time) {
+impl Table {
+    fn unreachable(&mut self, id: PeerId, now: Time) {
         let Some(carrier) = self.carriers.get_mut(&id) else {
             return;
         };
@@ -269,27 +154,172 @@ impl Errands {
             }
         }
     }
+}
+
+impl Errands {
+    /// Asks something of a carrier.
+    pub(crate) fn add(&mut self, carrier: PeerId, task: Task, now: Time) {
+        let this = &mut *self.0;
+        // Zero means "no request" in a REFUSED.
+        this.last_request = this.last_request.wrapping_add(1).max(1);
+        let request = this.last_request;
+        let state = State::Down { until: now };
+        let fresh = Carrier {
+            state,
+            failures: 0,
+            requests: BTreeSet::new(),
+        };
+        let at = this.carriers.entry(carrier).or_insert(fresh);
+        at.requests.insert(request);
+        let pending = Pending {
+            carrier,
+            task,
+            due: now,
+            wait: RETRY_FIRST,
+            tries: 0,
+        };
+        this.pending.insert(request, pending);
+    }
+
+    /// Links to these carriers stay up without errands.
+    pub(crate) fn keep(&mut self, carriers: BTreeSet<PeerId>) {
+        self.0.kept = carriers;
+    }
+
+    /// Forgets the errands that `pick` picks; they end without a [`Done`].
+    pub(crate) fn cancel(&mut self, pick: impl Fn(&Task) -> bool) {
+        let table = &mut *self.0;
+        let carriers = &mut table.carriers;
+        table.pending.retain(|request, pending| {
+            let keep = !pick(&pending.task);
+            if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
+                carrier.requests.remove(request);
+            }
+            keep
+        });
+    }
+
+    /// Whether a carrier is worth counting on: not one that was just dialled in vain, or is being dialled for long.
+    pub(crate) fn may_reach(&self, carrier: &PeerId, now: Time) -> bool {
+        match self.0.carriers.get(carrier) {
+            None => true,
+            Some(carrier) => match carrier.state {
+                State::Down { until } => carrier.failures == 0 || until <= now,
+                State::Dialling { since } => now - since < PATIENCE,
+                State::Up { .. } => true,
+            },
+        }
+    }
+
+    /// The carrier at the other end of a link of ours.
+    pub(crate) fn carrier_of(&self, link: Entity) -> Option<PeerId> {
+        self.0.links.get(&link).copied()
+    }
+
+    /// What a request asks.
+    pub(crate) fn task(&self, request: u32) -> Option<&Task> {
+        self.0.pending.get(&request).map(|pending| &pending.task)
+    }
+
+    /// How many links there are, dials included.
+    #[must_use]
+    pub fn links(&self) -> usize {
+        self.0.links.len()
+    }
+
+    /// How many errands wait for an answer.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.pending.len()
+    }
+
+    /// Whether nothing is asked, no link is kept for it, and no answer waits to be taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.pending.is_empty() && self.0.links.is_empty() && self.0.done.is_empty()
+    }
+
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.pending.is_empty()
+    }
+
+    pub(crate) fn dialling(&mut self, carrier: PeerId, link: Entity, now: Time) {
+        let this = &mut *self.0;
+        if let Some(at) = this.carriers.get_mut(&carrier) {
+            at.state = State::Dialling { since: now };
+            this.links.insert(link, carrier);
+        }
+    }
+
+    /// The link is up: all its errands are asked at once.
+    pub(crate) fn link_up(&mut self, link: Entity, now: Time) {
+        let this = &mut *self.0;
+        let Some(carrier) = this
+            .links
+            .get(&link)
+            .and_then(|id| this.carriers.get_mut(id))
+        else {
+            return;
+        };
+        carrier.state = State::Up { link, busy: now };
+        for request in &carrier.requests {
+            if let Some(pending) = this.pending.get_mut(request) {
+                (pending.due, pending.wait) = (now, RETRY_FIRST);
+            }
+        }
+    }
+
+    /// The link is down, or never came up. Says whose it was.
+    pub(crate) fn link_down(&mut self, link: Entity, now: Time) -> Option<PeerId> {
+        if self.0.is_untouched() {
+            return None; // As at who only carries, each time a link goes.
+        }
+        let this = &mut *self.0;
+        let id = this.links.remove(&link)?;
+        let carrier = this.carriers.get_mut(&id)?;
+        let was_up = matches!(carrier.state, State::Up { .. });
+        carrier.failures = carrier.failures.saturating_add(1);
+        if was_up && carrier.failures < FAILURES_MAX {
+            // The first loss is likely the link's, not the carrier's.
+            let until = if carrier.failures == 1 {
+                now
+            } else {
+                now + REDIAL_FIRST
+            };
+            carrier.state = State::Down { until };
+        } else {
+            this.unreachable(id, now);
+        }
+        Some(id)
+    }
+
+    /// The carrier cannot be reached: its errands end, and it is left alone for a while.
+    pub(crate) fn unreachable(&mut self, id: PeerId, now: Time) {
+        self.0.unreachable(id, now);
+    }
 
     /// An answer came in. `false` if nobody waits for it on this link.
     #[must_use]
     pub(crate) fn answer(&mut self, link: Entity, request: u32, frame: Frame, now: Time) -> bool {
-        let Some(id) = self.links.get(&link) else {
+        let this = &mut *self.0;
+        let Some(id) = this.links.get(&link) else {
             return false;
         };
         let asked =
             |pending: &&Pending| pending.carrier == *id && pending.task.is_answered_by(&frame);
-        if self.pending.get(&request).filter(asked).is_none() {
+        if this.pending.get(&request).filter(asked).is_none() {
             return false;
         }
-        if let Some(carrier) = self.carriers.get_mut(id) {
+        if let Some(carrier) = this.carriers.get_mut(id) {
             carrier.requests.remove(&request);
             carrier.failures = 0;
             if let State::Up { busy, .. } = &mut carrier.state {
                 *busy = now;
             }
         }
-        if let Some(Pending { carrier, task, .. }) = self.pending.remove(&request) {
-            self.done.push(Done {
+        if let Some(Pending { carrier, task, .. }) = this.pending.remove(&request) {
+            this.done.push(Done {
                 carrier,
                 task,
                 answer: Some(frame),
@@ -300,24 +330,25 @@ impl Errands {
 
     /// Errands that ended since the last call, in the order in which they did.
     pub(crate) fn take_done(&mut self) -> Vec<Done> {
-        std::mem::take(&mut self.done)
+        std::mem::take(&mut self.0.done)
     }
 
     /// Whether errands ended since the last [`take_done`](Self::take_done).
     pub(crate) fn has_ended(&self) -> bool {
-        !self.done.is_empty()
+        !self.0.done.is_empty()
     }
 
     /// What is due now.
     pub(crate) fn poll(&mut self, now: Time) -> Vec<Action> {
+        let this = &mut *self.0;
         let mut actions = Vec::new();
         let mut silent = Vec::new();
-        for (id, carrier) in &mut self.carriers {
+        for (id, carrier) in &mut this.carriers {
             let State::Up { link, busy } = &mut carrier.state else {
                 continue;
             };
             for request in carrier.requests.iter().take(LINK_REQUESTS_MAX) {
-                let Some(pending) = self.pending.get_mut(request) else {
+                let Some(pending) = this.pending.get_mut(request) else {
                     continue;
                 };
                 if pending.due > now {
@@ -338,31 +369,31 @@ impl Errands {
             }
         }
         for (id, link) in silent {
-            self.links.remove(&link);
-            self.unreachable(id, now);
+            this.links.remove(&link);
+            this.unreachable(id, now);
             actions.push(Action::HangUp(link));
         }
-        let mut waiting: Vec<(u32, PeerId)> = self
+        let mut waiting: Vec<(u32, PeerId)> = this
             .carriers
             .iter()
             .filter(|(_, carrier)| matches!(carrier.state, State::Down { until } if until <= now))
             .filter_map(|(id, carrier)| Some((*carrier.requests.first()?, *id)))
             .collect();
         waiting.sort_unstable(); // Whose errand waits longest comes first.
-        let mut missing = (self.links.len() + waiting.len()).saturating_sub(ERRAND_LINKS_MAX);
-        for (id, carrier) in &mut self.carriers {
+        let mut missing = (this.links.len() + waiting.len()).saturating_sub(ERRAND_LINKS_MAX);
+        for (id, carrier) in &mut this.carriers {
             let State::Up { link, busy } = carrier.state else {
                 continue;
             };
-            let idle = carrier.requests.is_empty() && !self.kept.contains(id);
+            let idle = carrier.requests.is_empty() && !this.kept.contains(id);
             if idle && (missing > 0 || now - busy >= LINK_IDLE) {
                 missing = missing.saturating_sub(1);
                 carrier.state = State::Down { until: now };
-                self.links.remove(&link);
+                this.links.remove(&link);
                 actions.push(Action::HangUp(link));
             }
         }
-        let free = ERRAND_LINKS_MAX.saturating_sub(self.links.len());
+        let free = ERRAND_LINKS_MAX.saturating_sub(this.links.len());
         actions.extend(
             waiting
                 .into_iter()
@@ -370,7 +401,7 @@ impl Errands {
                 .map(|(_, id)| Action::Dial(id)),
         );
         // Nothing to remember of who is idle and has not failed lately.
-        self.carriers.retain(|_, carrier| {
+        this.carriers.retain(|_, carrier| {
             let State::Down { until } = carrier.state else {
                 return true;
             };
@@ -381,19 +412,19 @@ impl Errands {
 
     /// When [`poll`](Self::poll) has something to do next, apart from what comes in.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let free = self.links.len() < ERRAND_LINKS_MAX;
+        let free = self.0.links.len() < ERRAND_LINKS_MAX;
         let due = |(id, carrier): (&PeerId, &Carrier)| match carrier.state {
             State::Up { busy, .. } => {
                 let requests = carrier.requests.iter().take(LINK_REQUESTS_MAX);
                 let first = requests
-                    .filter_map(|request| Some(self.pending.get(request)?.due))
+                    .filter_map(|request| Some(self.0.pending.get(request)?.due))
                     .min();
-                first.or_else(|| (!self.kept.contains(id)).then_some(busy + LINK_IDLE))
+                first.or_else(|| (!self.0.kept.contains(id)).then_some(busy + LINK_IDLE))
             }
             State::Down { until } => (free && !carrier.requests.is_empty()).then_some(until),
             State::Dialling { .. } => None,
         };
-        self.carriers.iter().filter_map(due).min()
+        self.0.carriers.iter().filter_map(due).min()
     }
 }
 

@@ -66,7 +66,7 @@ fn a_request_is_repeated_after_300_ms_doubling_to_two_seconds_until_it_is_answer
     assert_eq!(errands.next_due(), Some(millis(11_000)));
     assert_eq!(errands.poll(millis(11_000)), [Action::HangUp(link)]);
     assert_eq!((errands.next_due(), errands.links()), (None, 0));
-    assert!(errands.carriers.is_empty());
+    assert!(errands.0.carriers.is_empty());
 }
 
 #[test]

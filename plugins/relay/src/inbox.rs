@@ -5,6 +5,7 @@ use crate::head::Head;
 use crate::limits::{BROKEN_MAX, INBOX_MAX};
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::seal;
+use crate::seldom::{Empty, Seldom};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::{Identity, PeerId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,11 +44,23 @@ impl Received {
 /// Messages that wait for the application: at most 1,000, since whoever has our card may send, and what we do not fetch
 /// waits with its carriers.
 #[derive(Component, Default)]
-pub struct Inbox {
+pub struct Inbox(Seldom<Letters>);
+
+#[derive(Default)]
+struct Letters {
     waiting: BTreeMap<PacketId, Received>,
     order: VecDeque<PacketId>,
     broken: BTreeSet<PacketId>,
     broken_order: VecDeque<PacketId>,
+}
+
+impl Empty for Letters {
+    const EMPTY: &'static Letters = &Letters {
+        waiting: BTreeMap::new(),
+        order: VecDeque::new(),
+        broken: BTreeSet::new(),
+        broken_order: VecDeque::new(),
+    };
 }
 
 /// What became of a packet on one of our tags.
@@ -64,20 +77,21 @@ pub(crate) enum Arrival {
 impl Inbox {
     /// Messages that wait to be confirmed, in the order in which they came.
     pub fn waiting(&self) -> impl Iterator<Item = &Received> {
-        self.order.iter().filter_map(|id| self.waiting.get(id))
+        self.0.order.iter().filter_map(|id| self.0.waiting.get(id))
     }
 
     /// How many those are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.waiting.len()
+        self.0.waiting.len()
     }
 
     /// The same with the packets' ids.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = (PacketId, &Received)> {
-        self.order
+        self.0
+            .order
             .iter()
-            .filter_map(|id| Some((*id, self.waiting.get(id)?)))
+            .filter_map(|id| Some((*id, self.0.waiting.get(id)?)))
     }
 
     /// A packet on one of our tags, from a carrier or from our own cache.
@@ -88,14 +102,14 @@ impl Inbox {
         from: Option<PeerId>,
     ) -> Arrival {
         let id = packet.id();
-        if let Some(received) = self.waiting.get_mut(&id) {
+        if let Some(received) = self.0.waiting.get_mut(&id) {
             received.carriers.extend(from);
             return Arrival::Waiting;
         }
-        if self.broken.contains(&id) {
+        if self.0.broken.contains(&id) {
             return Arrival::Dropped(DropReason::NotForUs);
         }
-        if self.waiting.len() >= INBOX_MAX {
+        if self.0.waiting.len() >= INBOX_MAX {
             return Arrival::Dropped(DropReason::InboxFull);
         }
         let Ok(opened) = seal::open(me, packet) else {
@@ -110,18 +124,19 @@ impl Inbox {
             secret: opened.secret,
             carriers: from.into_iter().collect(),
         };
-        self.waiting.insert(id, received);
-        self.order.push_back(id);
+        self.0.waiting.insert(id, received);
+        self.0.order.push_back(id);
         Arrival::New
     }
 
     pub(crate) fn has(&self, id: PacketId) -> bool {
-        self.waiting.contains_key(&id)
+        self.0.waiting.contains_key(&id)
     }
 
     /// The packet that a waiting message came in.
     pub(crate) fn find(&self, message: MessageId) -> Option<PacketId> {
         let found = self
+            .0
             .waiting
             .iter()
             .find(|(_, received)| received.message == message);
@@ -130,18 +145,18 @@ impl Inbox {
 
     /// The application has the message: it leaves.
     pub(crate) fn take(&mut self, id: PacketId) -> Option<Received> {
-        self.order.retain(|theirs| *theirs != id);
-        self.waiting.remove(&id)
+        self.0.order.retain(|theirs| *theirs != id);
+        self.0.waiting.remove(&id)
     }
 
     fn remember_broken(&mut self, id: PacketId) {
-        if self.broken.insert(id) {
-            self.broken_order.push_back(id);
+        if self.0.broken.insert(id) {
+            self.0.broken_order.push_back(id);
         }
-        if self.broken_order.len() > BROKEN_MAX
-            && let Some(oldest) = self.broken_order.pop_front()
+        if self.0.broken_order.len() > BROKEN_MAX
+            && let Some(oldest) = self.0.broken_order.pop_front()
         {
-            self.broken.remove(&oldest);
+            self.0.broken.remove(&oldest);
         }
     }
 }
@@ -212,7 +227,7 @@ mod tests {
             assert_eq!(inbox.arrive(&me, &packet, None), dropped);
         }
         assert_eq!(
-            (inbox.broken.len(), inbox.broken_order.len()),
+            (inbox.0.broken.len(), inbox.0.broken_order.len()),
             (BROKEN_MAX, BROKEN_MAX)
         );
     }
@@ -232,7 +247,7 @@ mod tests {
                 secret: opened.secret,
                 carriers: BTreeSet::new(),
             };
-            inbox.waiting.insert(PacketId(n.to_be_bytes()), received);
+            inbox.0.waiting.insert(PacketId(n.to_be_bytes()), received);
         }
         let full = Arrival::Dropped(DropReason::InboxFull);
         assert_eq!(inbox.arrive(&me, &sealed(7), None), full);

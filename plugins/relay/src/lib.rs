@@ -52,6 +52,7 @@ mod receipts;
 mod receive;
 mod seal;
 mod seen;
+mod seldom;
 mod send;
 mod settings;
 mod status;

@@ -3,6 +3,7 @@
 
 use crate::limits::{SEEN_DAYS, SEEN_MAX};
 use crate::packet::PacketId;
+use crate::seldom::{Empty, Seldom};
 use dunlin_engine::bevy_ecs::{self, prelude::Component};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -16,11 +17,23 @@ const STALE_MAX: usize = 4_096;
 
 /// The ids of confirmed packets, each for 17 days, at most 100,000, the oldest going first.
 #[derive(Component, Default)]
-pub struct Seen {
+pub struct Seen(Seldom<Ids>);
+
+#[derive(Default)]
+struct Ids {
     ids: BTreeSet<PacketId>,
     oldest_first: BTreeSet<(u16, PacketId)>,
     stale: usize,
-    disk: Option<Box<Disk>>,
+    disk: Option<Disk>,
+}
+
+impl Empty for Ids {
+    const EMPTY: &'static Ids = &Ids {
+        ids: BTreeSet::new(),
+        oldest_first: BTreeSet::new(),
+        stale: 0,
+        disk: None,
+    };
 }
 
 struct Disk {
@@ -50,11 +63,11 @@ impl Seen {
         }
         seen.forget_old(today);
         let log = seen.rewritten(path)?;
-        seen.stale = 0;
-        seen.disk = Some(Box::new(Disk {
+        seen.0.stale = 0;
+        seen.0.disk = Some(Disk {
             path: path.to_owned(),
             log,
-        }));
+        });
         Ok(seen)
     }
 
@@ -64,28 +77,27 @@ impl Seen {
     pub fn on_full_disk() -> Self {
         let path = PathBuf::from("/dev/full");
         let disk = OpenOptions::new().write(true).open(&path).ok();
-        Self {
-            disk: disk.map(|log| Box::new(Disk { path, log })),
-            ..Self::default()
-        }
+        let mut seen = Self::default();
+        seen.0.disk = disk.map(|log| Disk { path, log });
+        seen
     }
 
     /// Whether the application has had this packet.
     #[must_use]
     pub fn contains(&self, id: PacketId) -> bool {
-        self.ids.contains(&id)
+        self.0.ids.contains(&id)
     }
 
     /// How many are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.0.ids.len()
     }
 
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.0.ids.is_empty()
     }
 
     /// Remembers a packet, on disk before it returns. An error leaves it unremembered, so that no receipt goes out for
@@ -95,39 +107,39 @@ impl Seen {
             return Ok(());
         }
         self.forget_old(today);
-        if let Some(disk) = &mut self.disk {
+        if let Some(disk) = &mut self.0.disk {
             disk.log.write_all(&record(today, id))?;
             disk.log.sync_data()?;
         }
         self.remember(id, today);
-        if self.stale > STALE_MAX
-            && let Some(path) = self.disk.as_ref().map(|disk| disk.path.clone())
+        if self.0.stale > STALE_MAX
+            && let Some(path) = self.0.disk.as_ref().map(|disk| disk.path.clone())
         {
             let log = self.rewritten(&path)?;
-            self.stale = 0;
-            self.disk = Some(Box::new(Disk { path, log }));
+            self.0.stale = 0;
+            self.0.disk = Some(Disk { path, log });
         }
         Ok(())
     }
 
     fn remember(&mut self, id: PacketId, day: u16) {
-        if self.ids.insert(id) {
-            self.oldest_first.insert((day, id));
+        if self.0.ids.insert(id) {
+            self.0.oldest_first.insert((day, id));
         }
-        if self.ids.len() > SEEN_MAX {
+        if self.0.ids.len() > SEEN_MAX {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, id)) = self.oldest_first.pop_first() {
-            self.ids.remove(&id);
-            self.stale += 1;
+        if let Some((_, id)) = self.0.oldest_first.pop_first() {
+            self.0.ids.remove(&id);
+            self.0.stale += 1;
         }
     }
 
     fn forget_old(&mut self, today: u16) {
-        while let Some((day, _)) = self.oldest_first.first()
+        while let Some((day, _)) = self.0.oldest_first.first()
             && day.saturating_add(SEEN_DAYS) < today
         {
             self.forget_oldest();
@@ -137,6 +149,7 @@ impl Seen {
     /// Writes all records to a file beside it and puts that in its place, so that a power failure leaves one or the other.
     fn rewritten(&self, path: &Path) -> io::Result<File> {
         let records = self
+            .0
             .oldest_first
             .iter()
             .flat_map(|(day, id)| record(*day, *id));
@@ -212,6 +225,7 @@ mod tests {
         assert_eq!(seen.len(), SEEN_MAX);
         assert!(!seen.contains(id(9)) && seen.contains(id(10)));
         let records = seen
+            .0
             .oldest_first
             .iter()
             .flat_map(|(day, id)| record(*day, *id));

@@ -3,6 +3,7 @@
 
 use crate::limits::{TOMBSTONE_BYTES, TOMBSTONE_LIFE, TOMBSTONES_BYTES};
 use crate::packet::{DeleteSecret, PacketId};
+use crate::seldom::{Empty, Seldom};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::Component};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,9 +13,19 @@ use std::collections::{BTreeMap, VecDeque};
 /// Only the packet's own secret makes one, and only while the packet is kept, so whoever wants to push
 /// tombstones out must first fill and empty the cache.
 #[derive(Component, Default)]
-pub struct Tombstones {
+pub struct Tombstones(Seldom<Secrets>);
+
+#[derive(Default)]
+struct Secrets {
     secrets: BTreeMap<PacketId, DeleteSecret>,
     oldest_first: VecDeque<(Time, PacketId)>,
+}
+
+impl Empty for Secrets {
+    const EMPTY: &'static Secrets = &Secrets {
+        secrets: BTreeMap::new(),
+        oldest_first: VecDeque::new(),
+    };
 }
 
 const COUNT_MAX: usize = TOMBSTONES_BYTES / TOMBSTONE_BYTES;
@@ -23,16 +34,16 @@ impl Tombstones {
     /// Keeps the secret that ended a packet. `false` if it was there.
     pub fn insert(&mut self, id: PacketId, secret: DeleteSecret, now: Time) -> bool {
         self.forget_old(now);
-        if self.secrets.contains_key(&id) {
+        if self.0.secrets.contains_key(&id) {
             return false;
         }
-        if self.secrets.len() == COUNT_MAX
-            && let Some((_, oldest)) = self.oldest_first.pop_front()
+        if self.0.secrets.len() == COUNT_MAX
+            && let Some((_, oldest)) = self.0.oldest_first.pop_front()
         {
-            self.secrets.remove(&oldest);
+            self.0.secrets.remove(&oldest);
         }
-        self.secrets.insert(id, secret);
-        self.oldest_first.push_back((now, id));
+        self.0.secrets.insert(id, secret);
+        self.0.oldest_first.push_back((now, id));
         true
     }
 
@@ -40,19 +51,19 @@ impl Tombstones {
     #[must_use]
     pub fn get(&mut self, id: PacketId, now: Time) -> Option<&DeleteSecret> {
         self.forget_old(now);
-        self.secrets.get(&id)
+        self.0.secrets.get(&id)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.secrets.len()
+        self.0.secrets.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.secrets.is_empty()
+        self.0.secrets.is_empty()
     }
 
     /// What they are charged, in bytes.
@@ -62,11 +73,15 @@ impl Tombstones {
     }
 
     fn forget_old(&mut self, now: Time) {
-        while let Some((since, id)) = self.oldest_first.front()
+        if self.0.is_untouched() {
+            return;
+        }
+        let this = &mut *self.0;
+        while let Some((since, id)) = this.oldest_first.front()
             && now - *since >= TOMBSTONE_LIFE
         {
-            self.secrets.remove(id);
-            self.oldest_first.pop_front();
+            this.secrets.remove(id);
+            this.oldest_first.pop_front();
         }
     }
 }
