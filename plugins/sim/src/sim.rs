@@ -14,8 +14,6 @@ pub(crate) mod members;
 pub(crate) mod nodes;
 pub(crate) mod safety;
 mod seed;
-#[cfg(test)]
-mod scratch;
 
 pub use kind::Kind;
 pub use mail::Message;

@@ -158,7 +158,11 @@ fn link_fault(tables: &LinkTablesItem) -> Option<String> {
     doubled.or_else(|| {
         over_bound([
             ("links", tables.links.count(), LINK_ROWS_MAX),
-            ("half-open sessions", tables.links.half_open(), HALF_OPEN_MAX),
+            (
+                "half-open sessions",
+                tables.links.half_open(),
+                HALF_OPEN_MAX,
+            ),
             ("rows of its book", tables.book.len(), BOOK_ROWS_MAX),
         ])
     })
