@@ -1,10 +1,11 @@
 //! A node's own side and the carriers: whom it knows, the links on which it asks them, and what comes back. In `Deliver`, sets
 //! `RelaySystems::Hear` and `RelaySystems::Speak`.
 
+use crate::day_keys::DayKeys;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
 use crate::errands::{Action, Errands, Task};
-use crate::fetcher::{DayKeys, Fetcher};
+use crate::fetcher::Fetcher;
 use crate::frames::Frame;
 use crate::inbox::Inbox;
 use crate::listeners::{Receivers, Watchers};
@@ -270,7 +271,9 @@ pub(crate) fn run_errands(
                     let (Ok(peer), Some(task)) = (links.get(link), errands.task(request)) else {
                         continue;
                     };
-                    if let Some(frame) = asked(task, request, &mut keys, &peer.handshake_hash) {
+                    if let Some(frame) =
+                        asked(task, request, &mut keys, (link, &peer.handshake_hash))
+                    {
                         send(&mut out, link, &frame);
                     }
                     if let Task::Deposit { message, .. } = task {
@@ -278,9 +281,7 @@ pub(crate) fn run_errands(
                     }
                 }
                 Action::HangUp(link) => {
-                    if let Ok(peer) = links.get(link) {
-                        keys.forget_link(&peer.handshake_hash);
-                    }
+                    keys.forget_link(link);
                     let reason = CloseReason::Idle;
                     hang_ups.write(HangUp { peer: link, reason });
                 }
@@ -316,7 +317,7 @@ fn asked(
     task: &Task,
     request: u32,
     keys: &mut DayKeys,
-    handshake_hash: &[u8; 32],
+    (link, handshake_hash): (Entity, &[u8; 32]),
 ) -> Option<Frame> {
     Some(match task {
         Task::Deposit { packet, .. } => Frame::Deposit {
@@ -330,7 +331,7 @@ fn asked(
             secret: secret.clone(),
         },
         Task::Fetch { day, after } => {
-            let claim = keys.claim(*day, handshake_hash)?;
+            let claim = keys.claim(*day, link, handshake_hash)?;
             Frame::Fetch {
                 request,
                 claim,
@@ -338,7 +339,7 @@ fn asked(
             }
         }
         Task::Subscribe { day } => {
-            let claim = keys.claim(*day, handshake_hash)?;
+            let claim = keys.claim(*day, link, handshake_hash)?;
             Frame::Subscribe { request, claim }
         }
     })

@@ -14,7 +14,8 @@ pub struct Claims(Option<Box<Made>>);
 
 #[derive(Default)]
 struct Made {
-    proved: VecDeque<(Claim, Tag)>,
+    /// By the claim's digest, since claims are long. Who made two of one digest would still get the tag of the one that was proved.
+    proved: VecDeque<([u8; 16], Tag)>,
     bad: u8,
     /// The link's handshake hash, and the one before: a new session begins at either end a round trip apart.
     hashes: [Option<[u8; 32]>; 2],
@@ -37,8 +38,9 @@ impl Claims {
             made.hashes = [Some(*handshake_hash), made.hashes[0]];
             made.bad = 0;
         }
+        let digest = claim.digest();
         // Proved on this link once; its signature is over one of its handshakes and so is nobody else's.
-        if let Some((_, tag)) = made.proved.iter().find(|(theirs, _)| theirs == claim) {
+        if let Some((_, tag)) = made.proved.iter().find(|(theirs, _)| *theirs == digest) {
             return Ok(*tag);
         }
         if made.bad >= LINK_BAD_CLAIMS_MAX {
@@ -52,7 +54,7 @@ impl Claims {
         if made.proved.len() == LINK_TAGS_MAX {
             made.proved.pop_front();
         }
-        made.proved.push_back((claim.clone(), tag));
+        made.proved.push_back((digest, tag));
         Ok(tag)
     }
 

@@ -1,9 +1,9 @@
 //! The recipient's rounds: which carriers are asked for which days, and when again.
 
+use crate::day_keys::DayKeys;
 use crate::errands::Task;
 use crate::frames::Frame;
-use crate::limits::{ASKED, DAYS_BACK, ERRAND_LINKS_MAX, KEPT_LINKS_MAX};
-use crate::mailbox::{Claim, DayKey, Mailbox};
+use crate::limits::{ASKED, KEPT_LINKS_MAX};
 use crate::packet::{Packet, PacketId, Tag};
 use crate::placement::{Candidate, place};
 use dunlin_engine::Time;
@@ -15,57 +15,6 @@ use std::time::Duration;
 /// Between two rounds at one carrier: this after one that brought something, doubling after each that did not.
 const ROUND_FIRST: Duration = Duration::from_secs(1);
 const ROUND_MAX: Duration = Duration::from_mins(1);
-
-/// The keys of the days that may hold mail, made once a day, and what they have signed: a key takes two scalar
-/// multiplications, and a claim a third, once for each day and link.
-#[derive(Component, Default)]
-pub struct DayKeys {
-    keys: BTreeMap<u16, DayKey>,
-    claims: BTreeMap<([u8; 32], u16), Claim>,
-}
-
-/// Claims of 18 days on 16 links, and of the sessions before theirs.
-const CLAIMS_MAX: usize = 2 * 18 * ERRAND_LINKS_MAX;
-
-impl DayKeys {
-    /// Days −16 to +1.
-    // PROTOCOL 4.1
-    pub(crate) fn refresh(&mut self, mailbox: &Mailbox, today: u16) {
-        let days = today.saturating_sub(DAYS_BACK)..=today.saturating_add(1);
-        self.keys.retain(|day, _| days.contains(day));
-        for day in days {
-            self.keys.entry(day).or_insert_with(|| mailbox.day_key(day));
-        }
-    }
-
-    /// The claim of a day's tag on the link with this handshake hash.
-    // PROTOCOL 4.2
-    pub(crate) fn claim(&mut self, day: u16, handshake_hash: &[u8; 32]) -> Option<Claim> {
-        let key = self.keys.get(&day)?;
-        if self.claims.len() >= CLAIMS_MAX {
-            self.claims.clear(); // All can be signed again.
-        }
-        let claim = self.claims.entry((*handshake_hash, day));
-        Some(claim.or_insert_with(|| key.claim(handshake_hash)).clone())
-    }
-
-    /// The link is not there any more, and what was signed for it is of no use: carriers come and go all day.
-    pub(crate) fn forget_link(&mut self, handshake_hash: &[u8; 32]) {
-        self.claims
-            .retain(|(theirs, _), _| theirs != handshake_hash);
-    }
-
-    pub(crate) fn has(&self, tag: Tag) -> bool {
-        self.keys.values().any(|key| key.tag() == tag)
-    }
-
-    pub(crate) fn tags(&self) -> Vec<(u16, Tag)> {
-        self.keys
-            .iter()
-            .map(|(day, key)| (*day, key.tag()))
-            .collect()
-    }
-}
 
 struct Round {
     ended: bool,
@@ -269,6 +218,7 @@ impl Fetcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::Mailbox;
     use crate::packet::Class;
     use dunlin_net::Identity;
     use rand_chacha::ChaCha20Rng;

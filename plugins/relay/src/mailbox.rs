@@ -155,8 +155,15 @@ impl DayKey {
     // PROTOCOL 4.2
     #[must_use]
     pub fn claim(&self, handshake_hash: &[u8; 32]) -> Claim {
-        let signature =
-            raw_sign::<Sha512>(&self.secret, &claimed(handshake_hash), &self.public).to_bytes();
+        self.claim_with(self.sign(handshake_hash))
+    }
+
+    pub(crate) fn sign(&self, handshake_hash: &[u8; 32]) -> [u8; 64] {
+        raw_sign::<Sha512>(&self.secret, &claimed(handshake_hash), &self.public).to_bytes()
+    }
+
+    /// The claim of which the signature is known.
+    pub(crate) fn claim_with(&self, signature: [u8; 64]) -> Claim {
         Claim::Mailbox {
             day_key: self.public.to_bytes(),
             signature,
@@ -205,6 +212,13 @@ impl Claim {
                 Ok(tag_of(day_key))
             }
         }
+    }
+
+    /// By which it is known again.
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        let mut bytes = Vec::with_capacity(97);
+        self.encode(&mut bytes);
+        hash16("dunlin 1 shown claim", &bytes)
     }
 
     pub(crate) fn encode(&self, to: &mut Vec<u8>) {

@@ -4,9 +4,10 @@
 
 use crate::cache::Cache;
 use crate::carriers::{Carriers, at_work};
+use crate::day_keys::DayKeys;
 use crate::drops::{DropReason, Drops};
 use crate::errands::{Errands, Task};
-use crate::fetcher::{DayKeys, Fetcher};
+use crate::fetcher::Fetcher;
 use crate::frames::Frame;
 use crate::head::Kind;
 use crate::inbox::{Arrival, Inbox, Received};

@@ -2,10 +2,11 @@
 
 use crate::cache::Cache;
 use crate::carriers::{Carriers, OwnTimer};
+use crate::day_keys::DayKeys;
 use crate::drops::Drops;
 use crate::errands::Errands;
 use crate::fetch::Subscribers;
-use crate::fetcher::{DayKeys, Fetcher};
+use crate::fetcher::Fetcher;
 use crate::inbox::Inbox;
 use crate::life::day_of;
 use crate::limits::CACHE_BYTES;
