@@ -75,7 +75,7 @@ fn on_frame(
             on_pong(parts, opened.link, from, id, desk);
             Ok(())
         }
-        kind::OBSERVED => on_observed(parts, opened, body, desk),
+        kind::OBSERVED => on_observed(parts, opened, body),
         kind::CLOSE => on_close(parts, opened, body, desk),
         kind::PEERS_ASK => match exchange::on_ask(parts, opened.link, body, desk) {
             Err(DropReason::Share) => {
@@ -107,22 +107,14 @@ fn first<const N: usize>(body: &[u8]) -> Result<&[u8; N], DropReason> {
     body.first_chunk().ok_or(DropReason::FrameMalformed)
 }
 
-fn on_observed(
-    parts: &mut PartsItem,
-    opened: &Opened,
-    body: &[u8],
-    desk: &mut Desk,
-) -> Result<(), DropReason> {
+fn on_observed(parts: &mut PartsItem, opened: &Opened, body: &[u8]) -> Result<(), DropReason> {
     let observed = *first::<ADDRESS_BYTES>(body)?;
     decode_address(&observed).ok_or(DropReason::FrameMalformed)?;
     let link = parts
         .links
         .get_mut(opened.link)
         .ok_or(DropReason::NoSession)?;
-    if link.observed != Some(observed) {
-        link.observed = Some(observed);
-        desk.note_change(parts.node, opened.link);
-    }
+    link.observed = Some(observed);
     Ok(())
 }
 

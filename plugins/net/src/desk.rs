@@ -1,6 +1,5 @@
 //! What the systems of links share: a node's parts, and where results go.
 
-use crate::address::decode_address;
 use crate::limits::HEARD_WAIT;
 use crate::link_state::Link;
 use crate::link_table::{Held, Links};
@@ -196,7 +195,6 @@ fn peer(node: Entity, link: &Link) -> Option<Peer> {
         outbound: link.outbound,
         handshake_hash: link.current.as_ref()?.hash,
         about: link.about,
-        observed: link.observed.as_ref().and_then(decode_address),
         since: link.up()?,
     })
 }

@@ -145,8 +145,6 @@ pub struct Peer {
     pub handshake_hash: [u8; 32],
     /// What they say of themselves.
     pub about: About,
-    /// Where they see us, if they said.
-    pub observed: Option<SocketAddr>,
     /// Since when the link is up.
     pub since: Time,
 }

@@ -1,5 +1,6 @@
 //! All that a node keeps of its links: the component `Links`.
 
+use crate::address::decode_address;
 use crate::admission::Admission;
 use crate::cookie::Cookies;
 use crate::half_open::HalfOpens;
@@ -60,6 +61,13 @@ impl Links {
     #[must_use]
     pub fn half_open(&self) -> usize {
         self.half_open.len()
+    }
+
+    /// Where the peer at the other end of a link sees this node, if it said.
+    #[must_use]
+    pub fn observed(&self, link: Entity) -> Option<SocketAddr> {
+        let observed = self.get(link)?.observed.as_ref();
+        observed.and_then(decode_address)
     }
 
     fn find(&self, entity: Entity) -> Result<usize, usize> {

@@ -7,13 +7,9 @@ use crate::packet::Tag;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use std::collections::{BTreeSet, VecDeque};
 
-/// On a link's entity: the claims that it proved, and its subscriptions, each at most 32. Most links make none, so it is eight bytes
-/// until one does.
+/// On a link's entity, once it claimed something: the claims that it proved, and its subscriptions, each at most 32.
 #[derive(Component, Default)]
-pub struct Claims(Option<Box<Made>>);
-
-#[derive(Default)]
-struct Made {
+pub struct Claims {
     /// By the claim's digest, since claims are long. Who made two of one digest would still get the tag of the one that was proved.
     proved: VecDeque<([u8; 16], Tag)>,
     bad: u8,
@@ -33,48 +29,44 @@ impl Claims {
         if let Claim::Once(tag) = claim {
             return Ok(*tag);
         }
-        let made = self.0.get_or_insert_default();
-        if made.hashes[0] != Some(*handshake_hash) {
-            made.hashes = [Some(*handshake_hash), made.hashes[0]];
-            made.bad = 0;
+        if self.hashes[0] != Some(*handshake_hash) {
+            self.hashes = [Some(*handshake_hash), self.hashes[0]];
+            self.bad = 0;
         }
         let digest = claim.digest();
         // Proved on this link once; its signature is over one of its handshakes and so is nobody else's.
-        if let Some((_, tag)) = made.proved.iter().find(|(theirs, _)| *theirs == digest) {
+        if let Some((_, tag)) = self.proved.iter().find(|(theirs, _)| *theirs == digest) {
             return Ok(*tag);
         }
-        if made.bad >= LINK_BAD_CLAIMS_MAX {
+        if self.bad >= LINK_BAD_CLAIMS_MAX {
             return Err(DropReason::TooManyClaims);
         }
-        let mut hashes = made.hashes.iter().flatten();
+        let mut hashes = self.hashes.iter().flatten();
         let Some(tag) = hashes.find_map(|hash| claim.prove(hash).ok()) else {
-            made.bad += 1;
+            self.bad += 1;
             return Err(DropReason::NotProved);
         };
-        if made.proved.len() == LINK_TAGS_MAX {
-            made.proved.pop_front();
+        if self.proved.len() == LINK_TAGS_MAX {
+            self.proved.pop_front();
         }
-        made.proved.push_back((digest, tag));
+        self.proved.push_back((digest, tag));
         Ok(tag)
     }
 
     /// Notes a subscription, if the link has one left.
     pub(crate) fn subscribe(&mut self, tag: Tag) -> Result<(), DropReason> {
-        let made = self.0.get_or_insert_default();
-        if made.subscribed.len() >= LINK_TAGS_MAX && !made.subscribed.contains(&tag) {
+        if self.subscribed.len() >= LINK_TAGS_MAX && !self.subscribed.contains(&tag) {
             return Err(DropReason::TooManyTags);
         }
-        made.subscribed.insert(tag);
+        self.subscribed.insert(tag);
         Ok(())
     }
 
     /// The tags that it subscribed to.
     pub(crate) fn subscribed(&self) -> impl Iterator<Item = &Tag> {
-        self.0.iter().flat_map(|made| &made.subscribed)
+        self.subscribed.iter()
     }
 }
-
-const _: () = assert!(size_of::<Claims>() == 8);
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +84,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(claims.check(&key.claim(&HASH), &HASH), Ok(key.tag()));
         }
-        assert_eq!(claims.0.as_ref().map(|made| made.proved.len()), Some(1));
+        assert_eq!(claims.proved.len(), 1);
         // A new session has begun here, and what they sent before still comes in.
         let (next, last) = ([4; 32], [5; 32]);
         assert_eq!(claims.check(&other.claim(&HASH), &next), Ok(other.tag()));
@@ -126,10 +118,7 @@ mod tests {
             let key = Mailbox::from_seed(&[1; 32]).day_key(day);
             claims.check(&key.claim(&HASH), &HASH).unwrap();
         }
-        assert_eq!(
-            claims.0.as_ref().map_or(0, |made| made.proved.len()),
-            LINK_TAGS_MAX
-        );
+        assert_eq!(claims.proved.len(), LINK_TAGS_MAX);
         for n in 0..LINK_TAGS_MAX as u8 {
             assert_eq!(claims.subscribe(Tag([n; 16])), Ok(()));
         }

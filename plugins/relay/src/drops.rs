@@ -68,27 +68,30 @@ reasons! {
     InboxFull = "inbox full",
 }
 
-/// A node's counters, one for each reason; one that has come to 4,294,967,295 stays there.
+/// A node's counters, one for each reason; one that has come to 4,294,967,295 stays there. Eight bytes until the first.
 #[derive(Component, Clone, Default)]
-pub struct Drops([u32; DropReason::ALL.len()]);
+pub struct Drops(Option<Box<Counters>>);
+
+type Counters = [u32; DropReason::ALL.len()];
 
 impl Drops {
     /// Adds one.
     pub fn count(&mut self, reason: DropReason) {
-        let counter = &mut self.0[reason as usize];
+        let counter = &mut self.0.get_or_insert_default()[reason as usize];
         *counter = counter.saturating_add(1);
     }
 
     /// How often it happened.
     #[must_use]
     pub fn get(&self, reason: DropReason) -> u64 {
-        self.0[reason as usize].into()
+        let counters = self.0.as_ref();
+        counters.map_or(0, |counters| counters[reason as usize].into())
     }
 
     /// Those that happened at all.
     pub fn counted(&self) -> impl Iterator<Item = (DropReason, u64)> {
-        let all = DropReason::ALL.iter().copied().zip(self.0);
-        all.filter(|(_, count)| *count != 0)
-            .map(|(reason, count)| (reason, count.into()))
+        let all = DropReason::ALL.iter();
+        all.map(|reason| (*reason, self.get(*reason)))
+            .filter(|(_, count)| *count != 0)
     }
 }

@@ -29,12 +29,18 @@ impl Subscribers {
 // PROTOCOL 2.3, 4.2
 pub(crate) fn answer_claims(
     mut shown: MessageReader<ClaimShown>,
-    mut links: Query<(&Peer, &mut Claims)>,
+    mut down: MessageReader<PeerDown>,
+    mut links: Query<(&Peer, Option<&mut Claims>)>,
     mut nodes: Query<(&Cache, &Mirror, &mut Subscribers, &mut Drops)>,
     withheld: Query<(), With<Withheld>>,
     now: Res<Now>,
     mut out: MessageWriter<FrameOut>,
+    mut commands: Commands,
 ) {
+    // Who closed in the same breath has had its subscriptions ended.
+    let gone: BTreeSet<Entity> = down.read().map(|down| down.peer).collect();
+    // Of links that never claimed anything: most never do.
+    let mut first: BTreeMap<Entity, Claims> = BTreeMap::new();
     for ClaimShown {
         node,
         peer,
@@ -46,6 +52,13 @@ pub(crate) fn answer_claims(
         let (Ok((link, mut claims)), Ok(carrier)) = (links.get_mut(*peer), nodes.get_mut(*node))
         else {
             continue;
+        };
+        if gone.contains(peer) {
+            continue;
+        }
+        let claims = match &mut claims {
+            Some(claims) => &mut **claims,
+            None => first.entry(*peer).or_default(),
         };
         let (cache, mirror, mut subscribers, mut drops) = carrier;
         let request = *request;
@@ -85,6 +98,9 @@ pub(crate) fn answer_claims(
             }
         });
         send(&mut out, *peer, &answer);
+    }
+    for (link, claims) in first {
+        commands.entity(link).try_insert(claims);
     }
 }
 

@@ -7,10 +7,10 @@ use crate::messages::{
     PacketKept, ReceiptShown, Work,
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
-use crate::{Claims, ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
+use crate::{ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
-use dunlin_net::{FrameKinds, LinkPlugin, NetSystems, Peer};
+use dunlin_net::{FrameKinds, LinkPlugin, NetSystems};
 use std::any::type_name;
 use std::path::PathBuf;
 
@@ -91,7 +91,6 @@ impl Plugin for RelayPlugin {
         world.add_observer(settings::equip);
         world.add_observer(nodes::note);
         world.add_observer(nodes::forget);
-        world.register_required_components::<Peer, Claims>();
         world
             .resource_mut::<FrameKinds>()
             .claim(frames::DEPOSIT..=frames::LAST_RESERVED, "relay")?;

@@ -14,6 +14,8 @@ use dunlin_relay::{
 use scene::{Kind, NOON, Scene, Who, carrier, minutes, seconds};
 
 const SECRET: [u8; 16] = [5; 16];
+/// A link's own frame.
+const CLOSE: u8 = 0x04;
 
 /// What came in over the stranger's links.
 #[derive(Resource, Default)]
@@ -312,6 +314,24 @@ fn a_link_subscribes_to_32_tags_hears_of_them_and_leaves_nothing_behind() {
         .world()
         .write_message(HangUp { peer, reason });
     stranger.scene.run.run_for(seconds(5));
+    let world = stranger.scene.run.app.world();
+    let subscribers = world
+        .get::<dunlin_relay::Subscribers>(stranger.victim.node)
+        .unwrap();
+    assert!(subscribers.is_empty());
+}
+
+// PROTOCOL 5
+#[test]
+fn who_subscribes_and_closes_in_one_breath_leaves_nothing_behind() {
+    let mut stranger = Stranger::before(carrier());
+    let claim = Claim::Once(dunlin_relay::Tag([1; 16]));
+    let (peer, world) = (stranger.link, stranger.scene.world());
+    for (kind, body) in [(0x24, shown(&claim)), (CLOSE, vec![3])] {
+        let body = Bytes::from(body);
+        world.write_message(FrameOut { peer, kind, body });
+    }
+    stranger.scene.run.run_for(seconds(1));
     let world = stranger.scene.run.app.world();
     let subscribers = world
         .get::<dunlin_relay::Subscribers>(stranger.victim.node)

@@ -246,6 +246,6 @@ impl<'a> Run<'a> {
 fn book_rows(nodes: u64) -> usize {
     match nodes {
         0..50_000 => dunlin_net::limits::BOOK_ROWS_MAX,
-        _ => 16, // Twice the links that a node makes.
+        _ => 12, // Whom a newcomer is told of, and half as many again.
     }
 }

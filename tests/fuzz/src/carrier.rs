@@ -131,7 +131,6 @@ impl Run {
             outbound: false,
             handshake_hash: hash,
             about: About::TAKES_LINKS,
-            observed: None,
             since: self.run.now().time,
         };
         Stranger {

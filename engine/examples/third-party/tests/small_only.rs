@@ -54,7 +54,6 @@ fn a_relay_with_it_keeps_small_packets_notes_when_they_came_and_refuses_large_on
         outbound: false,
         handshake_hash: [0; 32],
         about: About::default(),
-        observed: None,
         since: Time::ZERO,
     };
     let peer = run.app.world_mut().spawn(link).id();

@@ -15,8 +15,10 @@ fn assert_linked(net: &mut Net, alice: Entity, bob: Entity) -> (Entity, Entity) 
     assert_eq!(with_bob.handshake_hash, with_alice.handshake_hash);
     assert_eq!(with_bob.address, net.address(bob));
     assert_eq!(with_alice.address, net.address(alice));
-    assert_eq!(with_bob.observed, Some(net.address(alice)));
-    assert_eq!(with_alice.observed, Some(net.address(bob)));
+    for (node, link) in [(alice, at_alice), (bob, at_bob)] {
+        let own = net.address(node);
+        assert_eq!(net.links(node).observed(link), Some(own));
+    }
     assert_eq!(with_bob.id, net.id(bob));
     (at_alice, at_bob)
 }
