@@ -5,7 +5,7 @@ use crate::news::News;
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
 use dunlin_engine::{Items, Reply};
-use dunlin_relay::limits::TEXT_BYTES_MAX;
+use dunlin_relay::limits::MESSAGE_BYTES_MAX;
 use dunlin_relay::{BadHead, Card, Head, Kind};
 use serde_json::json;
 use std::io::Read;
@@ -144,7 +144,7 @@ fn card(text: &str) -> Result<Card, Error> {
         .map_err(|error| Error::failed(format!("the card: {error}")))
 }
 
-/// A message that fits one packet: all of them are looked at before the first is sent.
+/// A message: all of them are looked at before the first is sent.
 pub(crate) struct Outgoing {
     /// A file has one.
     name: Option<String>,
@@ -162,7 +162,7 @@ impl Outgoing {
                 .map_err(|error| Error::failed(format!("cannot read stdin: {error}")))?;
             if body.len() as u64 == READ_BYTES_MAX {
                 return Err(Error::failed(format!(
-                    "stdin: {READ_BYTES_MAX} bytes and more do not fit one packet, which holds {TEXT_BYTES_MAX}"
+                    "stdin: {READ_BYTES_MAX} bytes and more do not fit one message, which holds {MESSAGE_BYTES_MAX}"
                 )));
             }
             return Outgoing::new("stdin".to_owned(), None, body);
@@ -183,10 +183,9 @@ impl Outgoing {
         let name = name.to_string_lossy().into_owned();
         let file = std::fs::File::open(path).map_err(cannot)?;
         let bytes = file.metadata().map_err(cannot)?.len();
-        let limit = TEXT_BYTES_MAX.saturating_sub(name.len());
-        if bytes > limit as u64 {
+        if bytes > MESSAGE_BYTES_MAX as u64 {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            return Err(refused(&name, BadHead::TooLong { bytes, limit }));
+            return Err(refused(&name, BadHead::TooLong { bytes }));
         }
         let mut body = Vec::new();
         // It may grow meanwhile.
@@ -229,13 +228,13 @@ mod tests {
         file.set_len(5_000_000_000).expect("a hole takes no room");
         assert_eq!(
             error(Outgoing::file(&path)),
-            "film.mkv: 5000000000 bytes do not fit one packet, which holds 884"
+            "film.mkv: 5000000000 bytes do not fit one message, which holds 65536"
         );
-        file.set_len(884).expect("our own file");
-        assert_eq!(Outgoing::file(&path).expect("fits").body.len(), 884);
+        file.set_len(65_536).expect("our own file");
+        assert_eq!(Outgoing::file(&path).expect("fits").body.len(), 65_536);
         assert_eq!(
-            error(Outgoing::read(&"x".repeat(893), true)),
-            "\"xxxxxxxxxxxxxxxxxxxxxxxx…\": 893 bytes do not fit one packet, which holds 892"
+            error(Outgoing::read(&"x".repeat(65_537), true)),
+            "\"xxxxxxxxxxxxxxxxxxxxxxxx…\": 65537 bytes do not fit one message, which holds 65536"
         );
     }
 

@@ -30,7 +30,7 @@ fn a_message_that_does_not_fit_one_packet_is_refused_with_its_size_and_the_limit
     let folder = tempfile::tempdir().expect("a folder");
     let (alice, _) = person(folder.path(), "alice");
     let (_, bob) = person(folder.path(), "bob");
-    let long = "x".repeat(893);
+    let long = "x".repeat(65_537);
     let output = dunlin(
         &alice,
         &[
@@ -48,7 +48,10 @@ fn a_message_that_does_not_fit_one_packet_is_refused_with_its_size_and_the_limit
         .as_str()
         .expect("an error")
         .to_owned();
-    assert!(error.contains("893") && error.contains("892"), "{error}");
+    assert!(
+        error.contains("65537") && error.contains("65536"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -7,10 +7,13 @@ use crate::drops::{DropReason, Drops};
 use crate::errands::{Action, Errands, Task};
 use crate::fetcher::Fetcher;
 use crate::frames::Frame;
+use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
 use crate::listeners::{Receivers, Watchers};
+use crate::mailbox::Claim;
 use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
 use crate::outbox::Outbox;
+use crate::packet::PacketId;
 use crate::placement::Candidate;
 use crate::receipts::Receipts;
 use dunlin_engine::bevy_ecs::change_detection::Tick;
@@ -220,7 +223,7 @@ pub(crate) fn look_for_carriers(
 type Speaker<'a> = (
     &'a mut Errands,
     &'a mut Outbox,
-    &'a Fetcher,
+    (&'a Fetcher, &'a Gatherer),
     &'a mut DayKeys,
     &'a mut Carriers,
     Waiting<'a>,
@@ -243,12 +246,13 @@ pub(crate) fn run_errands(
     mut commands: Commands,
 ) {
     for node in at_work(&mut work) {
-        let Ok((mut errands, mut outbox, fetcher, mut keys, mut carriers, waiting)) =
+        let Ok((mut errands, mut outbox, looking, mut keys, mut carriers, waiting)) =
             nodes.get_mut(node)
         else {
             continue;
         };
         let (receipts, _, fetching) = waiting;
+        let (fetcher, gatherer) = looking;
         for action in errands.poll(now.time) {
             match action {
                 Action::Dial(carrier) => {
@@ -292,6 +296,7 @@ pub(crate) fn run_errands(
             outbox.next_due(),
             receipts.next_due(),
             fetching.then(|| fetcher.next_due()).flatten(),
+            fetching.then(|| gatherer.next_due()).flatten(),
         ];
         let look = fetching.then(|| {
             let settled = now.time - fetcher.changed() >= SETTLED;
@@ -338,6 +343,12 @@ fn asked(
                 after: *after,
             }
         }
+        // To know a one-time tag is enough.
+        Task::Look { tag } => Frame::Fetch {
+            request,
+            claim: Claim::Once(*tag),
+            after: PacketId([0; 16]),
+        },
         Task::Subscribe { day } => {
             let claim = keys.claim(*day, link, handshake_hash)?;
             Frame::Subscribe { request, claim }

@@ -8,7 +8,7 @@ use crate::limits::{
     ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST, REDIAL_MAX, RETRY_FIRST,
     RETRY_MAX,
 };
-use crate::packet::{DeleteSecret, MessageId, Packet, PacketId};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::seldom::{Empty, Seldom};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -29,6 +29,7 @@ pub(crate) enum Task {
     Deposit { message: MessageId, packet: Packet },
     Ask { message: MessageId, id: PacketId },
     Fetch { day: u16, after: PacketId },
+    Look { tag: Tag },
     Subscribe { day: u16 },
     Receipt { id: PacketId, secret: DeleteSecret },
 }
@@ -49,7 +50,7 @@ impl Task {
                 Task::Ask { .. },
                 Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
             ) | (
-                Task::Fetch { .. },
+                Task::Fetch { .. } | Task::Look { .. },
                 Frame::Fetched { .. } | Frame::Refused { kind: f::FETCH, .. }
             ) | (
                 Task::Subscribe { .. },

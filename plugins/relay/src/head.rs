@@ -1,10 +1,12 @@
 //! The content of a sealed packet: what kind of message it is, and the message. PROTOCOL 3.4
 
-use crate::limits::{HEAD_FIELDS_BYTES, NAME_BYTES_MAX};
+use crate::limits::{
+    FRAGMENT_BYTES, FRAGMENTS_MAX, HEAD_FIELDS_BYTES, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
+};
 use crate::packet::Class;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A whole message that fits one packet.
+/// A whole message.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Head {
     /// Text, or a file with its name.
@@ -38,13 +40,11 @@ pub enum BadHead {
     /// A kind, code or fragment count of a later version.
     #[error("a message of a later version")]
     Later,
-    /// More than one packet holds.
-    #[error("{bytes} bytes do not fit one packet, which holds {limit}")]
+    /// More than a message holds.
+    #[error("{bytes} bytes do not fit one message, which holds {MESSAGE_BYTES_MAX}")]
     TooLong {
         /// The message, in bytes.
         bytes: usize,
-        /// What a large packet holds beside this name.
-        limit: usize,
     },
     /// A length or name length beyond the content.
     #[error("lengths beyond the content")]
@@ -58,18 +58,100 @@ pub enum BadHead {
     /// A nonzero byte after the message, or in a reserved field.
     #[error("a byte that should be zero is not")]
     NotZero,
+    /// A number of fragments that is not that of the length.
+    #[error("the number of fragments is not that of the length")]
+    Fragments,
+    /// The fragments make another message than the head says.
+    #[error("the fragments are not those of the head")]
+    Digest,
+}
+
+/// What a head says of a message whose bytes are in fragments.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outline {
+    kind: Kind,
+    sent_at_ms: u64,
+    length: usize,
+    digest: [u8; DIGEST_BYTES],
+}
+
+const DIGEST_BYTES: usize = 32;
+
+/// What is in a head: the message, or what its fragments make.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// All of it.
+    Whole(Head),
+    /// Its fragments are to be gathered.
+    Outline(Outline),
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Content::Whole(head) => head.fmt(f),
+            Content::Outline(outline) => outline.fmt(f),
+        }
+    }
+}
+
+impl std::fmt::Debug for Outline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outline({} bytes)", self.length)
+    }
+}
+
+fn digest(message: &[u8]) -> [u8; DIGEST_BYTES] {
+    let mut hasher = blake3::Hasher::new_derive_key("dunlin 1 message");
+    *hasher.update(message).finalize().as_bytes()
+}
+
+impl Outline {
+    /// How many fragments there are, 1 to 64.
+    #[must_use]
+    pub fn fragments(&self) -> usize {
+        self.length.div_ceil(FRAGMENT_BYTES)
+    }
+
+    /// The message, from what is in its fragments, one after the other.
+    // PROTOCOL 3.5
+    pub fn fill(&self, fragments: &[u8]) -> Result<Head, BadHead> {
+        let (message, zeros) = fragments
+            .split_at_checked(self.length)
+            .ok_or(BadHead::Fragments)?;
+        if zeros.iter().any(|byte| *byte != 0) {
+            return Err(BadHead::NotZero);
+        }
+        if digest(message) != self.digest {
+            return Err(BadHead::Digest);
+        }
+        if self.kind == Kind::Text {
+            std::str::from_utf8(message).map_err(|_| BadHead::NotText)?;
+        }
+        Ok(Head {
+            kind: self.kind.clone(),
+            sent_at_ms: self.sent_at_ms,
+            message: message.to_vec(),
+        })
+    }
 }
 
 impl Head {
-    /// The smallest packet that holds it.
-    pub fn class(&self) -> Result<Class, BadHead> {
+    /// The smallest packet that holds its head, and how many fragments there are beside it.
+    pub fn shape(&self) -> Result<(Class, usize), BadHead> {
         let taken = HEAD_FIELDS_BYTES + self.name().len();
         let bytes = self.message.len();
-        let limit = Class::Large.content_bytes() - taken;
+        let fits = |class: Class, bytes: usize| taken + bytes <= class.content_bytes();
+        let class = |bytes| match fits(Class::Small, bytes) {
+            true => Class::Small,
+            false => Class::Large,
+        };
         match bytes {
-            _ if taken + bytes <= Class::Small.content_bytes() => Ok(Class::Small),
-            _ if bytes <= limit => Ok(Class::Large),
-            _ => Err(BadHead::TooLong { bytes, limit }),
+            _ if fits(Class::Large, bytes) => Ok((class(bytes), 0)),
+            _ if bytes <= MESSAGE_BYTES_MAX => {
+                Ok((class(DIGEST_BYTES), bytes.div_ceil(FRAGMENT_BYTES)))
+            }
+            _ => Err(BadHead::TooLong { bytes }),
         }
     }
 
@@ -80,33 +162,39 @@ impl Head {
         }
     }
 
-    /// The content to seal, exactly as long as the class says.
+    /// The content to seal, exactly as long as the class says, and what goes into each fragment.
     // PROTOCOL 3.4
-    pub fn encode(&self) -> Result<(Class, Vec<u8>), BadHead> {
+    pub fn encode(&self) -> Result<(Class, Vec<u8>, impl Iterator<Item = &[u8]>), BadHead> {
         if let Kind::File(name) = &self.kind {
             check_name(name)?;
         } else {
             std::str::from_utf8(&self.message).map_err(|_| BadHead::NotText)?;
         }
-        let class = self.class()?;
+        let (class, fragments) = self.shape()?;
         let name = self.name().as_bytes();
         let mut content = Vec::with_capacity(class.content_bytes());
-        content.extend([u8::from(matches!(self.kind, Kind::File(_))), 0, 0, 0]);
-        content.extend((self.message.len() as u32).to_le_bytes()); // At most 892: checked above.
+        let kind = u8::from(matches!(self.kind, Kind::File(_)));
+        content.extend([kind, fragments as u8, 0, 0]); // At most 64.
+        content.extend((self.message.len() as u32).to_le_bytes()); // At most 65,536: checked above.
         content.extend(self.sent_at_ms.to_le_bytes());
         content.extend([0, 0, name.len() as u8, 0]); // At most 64: checked above.
         content.extend(name);
-        content.extend(&self.message);
+        if fragments == 0 {
+            content.extend(&self.message);
+        } else {
+            content.extend(digest(&self.message));
+        }
         content.resize(class.content_bytes(), 0);
-        Ok((class, content))
+        let parts = self.message.chunks(FRAGMENT_BYTES).take(fragments);
+        Ok((class, content, parts))
     }
 
     /// Reads the content of an opened packet.
     // PROTOCOL 3.4
-    pub fn decode(content: &[u8]) -> Result<Self, BadHead> {
+    pub fn decode(content: &[u8]) -> Result<Content, BadHead> {
         let fields: &[u8; HEAD_FIELDS_BYTES] = content.first_chunk().ok_or(BadHead::Overrun)?;
-        let [kind, k, n, code, ..] = *fields;
-        if kind > 1 || k != 0 || n != 0 || code != 0 {
+        let [kind, fragments, n, code, ..] = *fields;
+        if kind > 1 || usize::from(fragments) > FRAGMENTS_MAX || n != 0 || code != 0 {
             return Err(BadHead::Later);
         }
         if fields[16] != 0 || fields[17] != 0 || fields[19] != 0 {
@@ -116,11 +204,13 @@ impl Head {
         let length = usize::try_from(length).map_err(|_| BadHead::Overrun)?;
         let mut sent_at = [0; 8];
         sent_at.copy_from_slice(&fields[8..16]);
+        let sent_at_ms = u64::from_le_bytes(sent_at);
         let rest = &content[HEAD_FIELDS_BYTES..];
         let (name, rest) = rest
             .split_at_checked(usize::from(fields[18]))
             .ok_or(BadHead::Overrun)?;
-        let (message, zeros) = rest.split_at_checked(length).ok_or(BadHead::Overrun)?;
+        let here = if fragments == 0 { length } else { DIGEST_BYTES };
+        let (body, zeros) = rest.split_at_checked(here).ok_or(BadHead::Overrun)?;
         if zeros.iter().any(|byte| *byte != 0) {
             return Err(BadHead::NotZero);
         }
@@ -131,14 +221,28 @@ impl Head {
         } else if !name.is_empty() {
             return Err(BadHead::Name);
         } else {
-            std::str::from_utf8(message).map_err(|_| BadHead::NotText)?;
             Kind::Text
         };
-        Ok(Self {
+        if fragments > 0 {
+            let outline = Outline {
+                kind,
+                sent_at_ms,
+                length,
+                digest: body.try_into().map_err(|_| BadHead::Overrun)?,
+            };
+            let right = outline.fragments() == usize::from(fragments);
+            return right
+                .then_some(Content::Outline(outline))
+                .ok_or(BadHead::Fragments);
+        }
+        if kind == Kind::Text {
+            std::str::from_utf8(body).map_err(|_| BadHead::NotText)?;
+        }
+        Ok(Content::Whole(Self {
             kind,
-            sent_at_ms: u64::from_le_bytes(sent_at),
-            message: message.to_vec(),
-        })
+            sent_at_ms,
+            message: body.to_vec(),
+        }))
     }
 }
 
@@ -169,24 +273,58 @@ mod tests {
 
     // PROTOCOL 3.4
     #[test]
-    fn one_packet_holds_124_or_892_bytes_of_text_and_says_so() {
-        assert_eq!(text(124).class(), Ok(Class::Small));
-        assert_eq!(text(125).class(), Ok(Class::Large));
-        assert_eq!(text(892).class(), Ok(Class::Large));
-        let refused = text(893).class().unwrap_err();
+    fn one_packet_holds_124_or_892_bytes_of_text_and_64_fragments_hold_65_536() {
+        for (bytes, class, fragments) in [
+            (124, Class::Small, 0),
+            (125, Class::Large, 0),
+            (892, Class::Large, 0),
+            (893, Class::Small, 1),
+            (1_024, Class::Small, 1),
+            (1_025, Class::Small, 2),
+            (65_536, Class::Small, 64),
+        ] {
+            assert_eq!(text(bytes).shape(), Ok((class, fragments)), "{bytes}");
+        }
+        let refused = text(65_537).shape().unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "893 bytes do not fit one packet, which holds 892"
+            "65537 bytes do not fit one message, which holds 65536"
         );
-        let mut file = text(884);
+        let mut file = text(883);
         file.kind = Kind::File("notes.txt".into());
-        assert_eq!(
-            file.class(),
-            Err(BadHead::TooLong {
-                bytes: 884,
-                limit: 883
-            })
-        );
+        assert_eq!(file.shape(), Ok((Class::Large, 0)));
+        file.message.push(b'a');
+        assert_eq!(file.shape(), Ok((Class::Small, 1)));
+    }
+
+    // PROTOCOL 3.5
+    #[test]
+    fn fragments_that_make_another_message_are_refused() {
+        let head = text(3_000);
+        let (_, content, parts) = head.encode().unwrap();
+        let mut whole = parts.collect::<Vec<_>>().concat();
+        whole.resize(3 * FRAGMENT_BYTES, 0);
+        let Ok(Content::Outline(outline)) = Head::decode(&content) else {
+            panic!("a head with fragments");
+        };
+        assert_eq!(outline.fragments(), 3);
+        assert!(outline.fill(&whole) == Ok(head));
+        assert_eq!(outline.fill(&whole[..2_999]), Err(BadHead::Fragments));
+        whole[3_000] = 1;
+        assert_eq!(outline.fill(&whole), Err(BadHead::NotZero));
+        (whole[3_000], whole[7]) = (0, b'b');
+        assert_eq!(outline.fill(&whole), Err(BadHead::Digest));
+        let mut other = content;
+        for (at, value, error) in [
+            (1, 2, BadHead::Fragments),
+            (1, 4, BadHead::Fragments),
+            (1, 65, BadHead::Later),
+            (60, 1, BadHead::NotZero),
+        ] {
+            let before = std::mem::replace(&mut other[at], value);
+            assert_eq!(Head::decode(&other), Err(error), "byte {at}");
+            other[at] = before;
+        }
     }
 
     #[test]
@@ -196,7 +334,7 @@ mod tests {
         for name in names {
             let mut head = text(3);
             head.kind = Kind::File(name);
-            assert_eq!(head.encode(), Err(BadHead::Name));
+            assert!(matches!(head.encode(), Err(BadHead::Name)));
         }
         assert!(check_name("...").is_ok() && check_name("tea at four.txt").is_ok());
     }
@@ -204,13 +342,14 @@ mod tests {
     // PROTOCOL 3.4
     #[test]
     fn what_a_later_version_may_mean_or_what_is_not_zero_is_refused() {
-        let (_, content) = text(5).encode().unwrap();
+        let head = text(5);
+        let (_, content, _) = head.encode().unwrap();
         let changed = |at: usize, value: u8| {
             let mut content = content.clone();
             content[at] = value;
             Head::decode(&content)
         };
-        for (at, value) in [(0, 2), (0, 3), (1, 1), (2, 1), (3, 1)] {
+        for (at, value) in [(0, 2), (0, 3), (1, 65), (2, 1), (3, 1)] {
             assert_eq!(changed(at, value), Err(BadHead::Later));
         }
         for at in [16, 17, 19, 25, 143] {
@@ -227,14 +366,20 @@ mod tests {
         #[test]
         fn what_is_encoded_comes_back(
             name in proptest::option::of("[a-zA-Z0-9 _-]{1,64}"),
-            message in "[ -~]{0,800}",
+            message in "[ -~]{0,8000}",
             sent_at_ms: u64,
         ) {
             let kind = name.map_or(Kind::Text, Kind::File);
             let head = Head { kind, sent_at_ms, message: message.into_bytes() };
-            let (class, content) = head.encode().unwrap();
+            let (class, content, parts) = head.encode().unwrap();
             prop_assert_eq!(content.len(), class.content_bytes());
-            prop_assert!(Head::decode(&content).as_ref() == Ok(&head));
+            let mut whole = parts.collect::<Vec<_>>().concat();
+            whole.resize(whole.len().next_multiple_of(FRAGMENT_BYTES), 0);
+            let again = match Head::decode(&content).unwrap() {
+                Content::Whole(head) => head,
+                Content::Outline(outline) => outline.fill(&whole).unwrap(),
+            };
+            prop_assert!(again == head);
         }
 
         #[test]

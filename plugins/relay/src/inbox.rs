@@ -1,10 +1,10 @@
 //! What was opened and waits for the application to have it durably.
 
 use crate::drops::DropReason;
-use crate::head::Head;
-use crate::limits::{BROKEN_MAX, INBOX_MAX};
+use crate::head::{Content, Head};
+use crate::limits::{BROKEN_MAX, INBOX_BYTES_MAX, INBOX_MAX};
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
-use crate::seal;
+use crate::seal::{self, Opened};
 use crate::seldom::{Empty, Seldom};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::{Identity, PeerId};
@@ -17,6 +17,16 @@ pub struct Received {
     pub(crate) from: PeerId,
     pub(crate) tag: Tag,
     pub(crate) head: Head,
+    pub(crate) secret: DeleteSecret,
+    pub(crate) carriers: BTreeSet<PeerId>,
+    pub(crate) fragments: Vec<Fragment>,
+}
+
+/// One of a message's fragments, for the receipts.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    pub(crate) id: PacketId,
+    pub(crate) tag: Tag,
     pub(crate) secret: DeleteSecret,
     pub(crate) carriers: BTreeSet<PeerId>,
 }
@@ -52,6 +62,8 @@ struct Letters {
     order: VecDeque<PacketId>,
     broken: BTreeSet<PacketId>,
     broken_order: VecDeque<PacketId>,
+    /// Of the messages that wait.
+    bytes: usize,
 }
 
 impl Empty for Letters {
@@ -60,16 +72,19 @@ impl Empty for Letters {
         order: VecDeque::new(),
         broken: BTreeSet::new(),
         broken_order: VecDeque::new(),
+        bytes: 0,
     };
 }
 
 /// What became of a packet on one of our tags.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Arrival {
     /// A message that was not known.
     New,
     /// It waits for the application already.
     Waiting,
+    /// The head of a message in fragments, which are to be gathered.
+    Head(Box<Opened>),
     /// Nothing came of it.
     Dropped(DropReason),
 }
@@ -109,24 +124,43 @@ impl Inbox {
         if self.0.broken.contains(&id) {
             return Arrival::Dropped(DropReason::NotForUs);
         }
-        if self.0.waiting.len() >= INBOX_MAX {
+        if !self.has_room() {
             return Arrival::Dropped(DropReason::InboxFull);
         }
-        let Ok(opened) = seal::open(me, packet) else {
+        let Ok(mut opened) = seal::open(me, packet) else {
             self.remember_broken(id);
             return Arrival::Dropped(DropReason::NotForUs);
+        };
+        let head = match opened.content {
+            Content::Whole(head) => head,
+            outline => {
+                opened.content = outline;
+                return Arrival::Head(Box::new(opened));
+            }
         };
         let received = Received {
             message: opened.message,
             from: opened.from,
             tag: packet.tag(),
-            head: opened.head,
+            head,
             secret: opened.secret,
             carriers: from.into_iter().collect(),
+            fragments: Vec::new(),
         };
+        self.add(id, received);
+        Arrival::New
+    }
+
+    /// Whether another message may wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.0.waiting.len() < INBOX_MAX && self.0.bytes < INBOX_BYTES_MAX
+    }
+
+    /// A message is whole, and waits for the application.
+    pub(crate) fn add(&mut self, id: PacketId, received: Received) {
+        self.0.bytes += received.head.message.len();
         self.0.waiting.insert(id, received);
         self.0.order.push_back(id);
-        Arrival::New
     }
 
     pub(crate) fn has(&self, id: PacketId) -> bool {
@@ -146,10 +180,13 @@ impl Inbox {
     /// The application has the message: it leaves.
     pub(crate) fn take(&mut self, id: PacketId) -> Option<Received> {
         self.0.order.retain(|theirs| *theirs != id);
-        self.0.waiting.remove(&id)
+        let received = self.0.waiting.remove(&id)?;
+        self.0.bytes -= received.head.message.len();
+        Some(received)
     }
 
-    fn remember_broken(&mut self, id: PacketId) {
+    /// Of this packet nothing will ever come.
+    pub(crate) fn remember_broken(&mut self, id: PacketId) {
         if self.0.broken.insert(id) {
             self.0.broken_order.push_back(id);
         }
@@ -196,15 +233,15 @@ mod tests {
         let me = identity(2);
         let mut inbox = Inbox::default();
         let packet = sealed(5);
-        assert_eq!(
+        assert!(matches!(
             inbox.arrive(&me, &packet, Some(identity(3).id())),
             Arrival::New
-        );
-        assert_eq!(
+        ));
+        assert!(matches!(
             inbox.arrive(&me, &packet, Some(identity(4).id())),
             Arrival::Waiting
-        );
-        assert_eq!(inbox.arrive(&me, &packet, None), Arrival::Waiting);
+        ));
+        assert!(matches!(inbox.arrive(&me, &packet, None), Arrival::Waiting));
         let message = inbox.waiting().next().unwrap().message();
         let id = inbox.find(message).unwrap();
         assert_eq!(
@@ -218,18 +255,49 @@ mod tests {
     fn what_does_not_open_is_looked_at_once() {
         let me = identity(2);
         let mut inbox = Inbox::default();
-        let dropped = Arrival::Dropped(DropReason::NotForUs);
         for n in 0..BROKEN_MAX + 20 {
             let mut tag = [0; 16];
             tag[..8].copy_from_slice(&(n as u64).to_le_bytes());
             let packet = crate::packet::tests::packet(Class::Small, Tag(tag), 20_000, 1);
-            assert_eq!(inbox.arrive(&me, &packet, None), dropped);
-            assert_eq!(inbox.arrive(&me, &packet, None), dropped);
+            for _ in 0..2 {
+                let arrival = inbox.arrive(&me, &packet, None);
+                assert!(matches!(arrival, Arrival::Dropped(DropReason::NotForUs)));
+            }
         }
         assert_eq!(
             (inbox.0.broken.len(), inbox.0.broken_order.len()),
             (BROKEN_MAX, BROKEN_MAX)
         );
+    }
+
+    fn received(me: &Identity, packet: &Packet, bytes: usize) -> Received {
+        let opened = seal::open(me, packet).unwrap();
+        let Content::Whole(mut head) = opened.content else {
+            panic!("a short message");
+        };
+        head.message.resize(bytes, 0);
+        Received {
+            message: opened.message,
+            from: opened.from,
+            tag: packet.tag(),
+            head,
+            secret: opened.secret,
+            carriers: BTreeSet::new(),
+            fragments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn sixteen_megabytes_of_messages_are_as_many_as_a_thousand() {
+        let me = identity(2);
+        let (mut inbox, one, mut n) = (Inbox::default(), sealed(0), 0_u128);
+        while inbox.has_room() {
+            inbox.add(PacketId(n.to_be_bytes()), received(&me, &one, 65_536));
+            n += 1;
+        }
+        assert_eq!((n, inbox.0.bytes), (245, 245 * 65_536));
+        inbox.take(PacketId([0; 16]));
+        assert!(inbox.has_room());
     }
 
     #[test]
@@ -238,20 +306,11 @@ mod tests {
         let mut inbox = Inbox::default();
         let one = sealed(0);
         for n in 0..INBOX_MAX as u128 {
-            let opened = seal::open(&me, &one).unwrap();
-            let received = Received {
-                message: opened.message,
-                from: opened.from,
-                tag: one.tag(),
-                head: opened.head,
-                secret: opened.secret,
-                carriers: BTreeSet::new(),
-            };
-            inbox.0.waiting.insert(PacketId(n.to_be_bytes()), received);
+            inbox.add(PacketId(n.to_be_bytes()), received(&me, &one, 10));
         }
-        let full = Arrival::Dropped(DropReason::InboxFull);
-        assert_eq!(inbox.arrive(&me, &sealed(7), None), full);
+        let arrival = inbox.arrive(&me, &sealed(7), None);
+        assert!(matches!(arrival, Arrival::Dropped(DropReason::InboxFull)));
         inbox.take(PacketId([0; 16]));
-        assert_eq!(inbox.arrive(&me, &sealed(7), None), Arrival::New);
+        assert!(matches!(inbox.arrive(&me, &sealed(7), None), Arrival::New));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-const DAY_MS: i64 = 86_400_000;
+/// A day in milliseconds.
+pub(crate) const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Days since 1970-01-01 at a time in Unix milliseconds; the last day that a packet can name, later.

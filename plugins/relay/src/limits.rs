@@ -17,6 +17,15 @@ pub const TEXT_BYTES_MAX: usize =
     LARGE_PACKET_BYTES - HEADER_BYTES - SEAL_BYTES - HEAD_FIELDS_BYTES;
 const _: () = assert!(TEXT_BYTES_MAX == 892);
 const _: () = assert!(SMALL_PACKET_BYTES - HEADER_BYTES - SEAL_BYTES - HEAD_FIELDS_BYTES == 124);
+/// The longest message, in bytes. PROTOCOL 3.4
+pub const MESSAGE_BYTES_MAX: usize = 65_536;
+/// What each fragment of a message holds, in bytes; the last is filled up with zeros. PROTOCOL 3.5
+pub const FRAGMENT_BYTES: usize = LARGE_PACKET_BYTES - HEADER_BYTES - 16;
+const _: () = assert!(FRAGMENT_BYTES == 1_024);
+/// The most fragments of a message. PROTOCOL 3.4
+pub const FRAGMENTS_MAX: usize = MESSAGE_BYTES_MAX / FRAGMENT_BYTES;
+/// Messages of which fragments are missing. One more takes the place of that which waited longest in vain.
+pub const GATHERINGS_MAX: usize = 64;
 /// The longest file name, in bytes of UTF-8. PROTOCOL 3.4
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -93,9 +102,13 @@ pub const LINK_IDLE: Duration = Duration::from_secs(5);
 
 /// Own messages under way. More are refused: the application knows better which of them matter.
 pub const OUTBOX_MAX: usize = 1_000;
+/// The packets of all of them together, in bytes.
+pub const OUTBOX_BYTES_MAX: usize = 16_000_000;
 /// Messages that wait for the application to confirm them; then fetching stops, and carriers keep the rest.
 pub const INBOX_MAX: usize = 1_000;
+/// All of them together, in bytes.
+pub const INBOX_BYTES_MAX: usize = 16_000_000;
 /// Packets on our own tags that do not open: remembered so that they are opened once.
 pub const BROKEN_MAX: usize = 1_024;
-/// Receipts that wait for carriers to acknowledge them.
-pub const RECEIPTS_MAX: usize = 1_000;
+/// Packets of which carriers are yet to hear that they arrived: those of 1,000 messages of average length.
+pub const RECEIPTS_MAX: usize = 4_000;

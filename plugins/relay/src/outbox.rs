@@ -5,9 +5,9 @@ use crate::answers::{Known, Outcome};
 use crate::errands::Task;
 use crate::frames::Frame;
 use crate::life;
-use crate::limits::{OUTBOX_MAX, PLACES, WORK_BITS_MAX};
-use crate::own_message::{ASK_MIN, End, OwnMessage};
-use crate::packet::MessageId;
+use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PLACES, WORK_BITS_MAX};
+use crate::own_message::{ASK_MIN, End, OwnMessage, OwnPacket, State};
+use crate::packet::{MessageId, PacketId};
 use crate::placement::{Candidate, place};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -27,7 +27,9 @@ const MISSES_MAX: u8 = 3;
 
 /// Said of a message too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{OUTBOX_MAX} messages are under way already: wait until some are delivered")]
+#[error(
+    "{OUTBOX_MAX} messages, or {OUTBOX_BYTES_MAX} bytes of them, are under way already: wait until some are delivered"
+)]
 pub struct OutboxFull;
 
 /// Whether a carrier's word was true.
@@ -68,11 +70,12 @@ impl Outbox {
     }
 
     pub(crate) fn has_room(&self) -> Result<(), OutboxFull> {
-        let open = self
-            .messages
-            .values()
-            .filter(|message| message.end.is_none());
-        if open.count() < OUTBOX_MAX {
+        let open = || {
+            let messages = self.messages.values();
+            messages.filter(|message| message.end.is_none())
+        };
+        let bytes: usize = open().map(OwnMessage::bytes).sum();
+        if open().count() < OUTBOX_MAX && bytes < OUTBOX_BYTES_MAX {
             Ok(())
         } else {
             Err(OutboxFull)
@@ -115,8 +118,12 @@ impl Outbox {
 
     /// Other carriers are known than before: every message is looked at.
     pub(crate) fn carriers_changed(&mut self, now: Time) {
-        for message in self.messages.values_mut() {
-            message.look = message.look.min(now);
+        for part in self
+            .messages
+            .values_mut()
+            .flat_map(|message| &mut message.parts)
+        {
+            part.look = part.look.min(now);
         }
     }
 
@@ -130,55 +137,37 @@ impl Outbox {
     ) -> Vec<(PeerId, Task)> {
         let mut tasks = Vec::new();
         for (id, message) in &mut self.messages {
-            if message.end.is_some() || now < message.look.min(message.ask) {
+            if message.end.is_some() || now < next_of(message) {
                 continue;
             }
-            let packet = &message.packet;
+            let packet = &message.head().packet;
             if unix_ms >= life::expiry_ms(packet.day(), packet.expiry_hours()) {
                 message.end = Some(End::Expired);
                 self.changed.insert(*id);
                 continue;
             }
-            if now >= message.look {
-                message.avoided.retain(|_, until| now < *until);
-                let usable = |candidate: &&Candidate| {
-                    may_reach(&candidate.id) && !message.avoided.contains_key(&candidate.id)
-                };
-                let placed = place(packet.tag(), candidates.iter().filter(usable), PLACES);
-                let mut missing = placed.len() < PLACES;
-                for candidate in placed {
-                    let stored = message.stored.contains_key(&candidate.id);
-                    missing |= !stored;
-                    if !stored && message.depositing.insert(candidate.id) {
-                        let packet = packet.clone();
-                        tasks.push((
-                            candidate.id,
-                            Task::Deposit {
-                                message: *id,
-                                packet,
-                            },
-                        ));
-                    }
+            let asked_since = message.asked_since;
+            let waits = [true, false].map(|of_head| message.ask_wait(of_head, now));
+            for (place, part) in message.parts.iter_mut().enumerate() {
+                if part.ended {
+                    continue;
                 }
-                let missing_for = (now - message.asked_since) / 8;
-                message.look = now
-                    + if missing {
-                        missing_for.clamp(LOOK, LOOK_PLACED)
-                    } else {
-                        LOOK_PLACED
-                    };
-            }
-            if now >= message.ask {
-                for carrier in message.stored.keys() {
-                    if may_reach(carrier) && message.asking.insert(*carrier) {
-                        let id = Task::Ask {
-                            message: *id,
-                            id: packet.id(),
-                        };
-                        tasks.push((*carrier, id));
-                    }
+                if now >= part.look {
+                    let asked = part.place(now, asked_since, candidates, &may_reach);
+                    tasks.extend(asked.into_iter().map(|carrier| {
+                        let (message, packet) = (*id, part.packet.clone());
+                        (carrier, Task::Deposit { message, packet })
+                    }));
                 }
-                message.ask = now + message.ask_wait(now);
+                if now >= part.ask {
+                    for carrier in part.stored.keys() {
+                        if may_reach(carrier) && part.asking.insert(*carrier) {
+                            let (message, id) = (*id, part.packet.id());
+                            tasks.push((*carrier, Task::Ask { message, id }));
+                        }
+                    }
+                    part.ask = now + waits[usize::from(place > 0)];
+                }
             }
         }
         tasks
@@ -190,36 +179,37 @@ impl Outbox {
             .messages
             .values()
             .filter(|message| message.end.is_none());
-        open.map(|message| message.look.min(message.ask)).min()
+        open.map(next_of).min()
     }
 
-    /// What came of a deposit. Says when the carrier is to be asked what it knows: it claims that the packet was ended.
+    /// What came of the deposit of one of its packets. Says when the carrier is to be asked what it knows: it claims that the packet was
+    /// ended.
     pub(crate) fn deposited(
         &mut self,
         id: MessageId,
+        packet: PacketId,
         carrier: PeerId,
         address: Option<SocketAddr>,
         answer: Option<Frame>,
         now: Time,
     ) -> Option<Task> {
-        let message = self
-            .messages
-            .get_mut(&id)
-            .filter(|message| message.end.is_none())?;
-        message.depositing.remove(&carrier);
+        let message = open_mut(&mut self.messages, id)?;
+        let before = message.state();
+        let part = message.part_mut(packet)?;
+        part.depositing.remove(&carrier);
         match answer {
-            Some(Frame::Deposited { id: packet, .. }) if packet != message.packet.id() => {
-                message.avoided.insert(carrier, now + REFUSED_WAIT);
+            Some(Frame::Deposited { id: theirs, .. }) if theirs != packet => {
+                part.avoided.insert(carrier, now + REFUSED_WAIT);
             }
             Some(Frame::Deposited {
                 outcome: Outcome::Stored | Outcome::WasThere,
                 ..
             }) => {
                 if let Some(address) = address
-                    && message.stored.insert(carrier, address).is_none()
+                    && part.stored.insert(carrier, address).is_none()
                 {
-                    message.ask = message.ask.min(now + ASK_MIN);
-                    self.changed.insert(id);
+                    part.ask = part.ask.min(now + ASK_MIN);
+                    self.note_state(id, before);
                 }
             }
             Some(Frame::Deposited {
@@ -227,84 +217,145 @@ impl Outbox {
                 ..
             }) => {
                 // If it cannot show the secret, it is passed over for a while.
-                message.avoided.insert(carrier, now + REFUSED_WAIT);
-                if message.asking.insert(carrier) {
-                    return Some(Task::Ask {
-                        message: id,
-                        id: message.packet.id(),
-                    });
+                part.avoided.insert(carrier, now + REFUSED_WAIT);
+                if part.asking.insert(carrier) {
+                    let (message, id) = (id, packet);
+                    return Some(Task::Ask { message, id });
                 }
             }
             Some(Frame::Refused { price, .. })
-                if price > message.packet.work() && price <= WORK_BITS_MAX =>
+                if price > part.packet.work() && price <= WORK_BITS_MAX =>
             {
-                message.packet = message.packet.worked(price);
-                message.look = now;
+                part.packet = part.packet.worked(price);
+                part.look = now;
             }
             Some(_) => {
-                message.avoided.insert(carrier, now + REFUSED_WAIT);
-                message.look = now;
+                part.avoided.insert(carrier, now + REFUSED_WAIT);
+                part.look = now;
             }
-            None => message.look = now,
+            None => part.look = now,
         }
         None
     }
 
-    /// What a carrier said that it knows of a message, if it could be reached.
+    /// What a carrier said that it knows of a packet, if it could be reached.
     // PROTOCOL 4.3
     pub(crate) fn answered(
         &mut self,
         id: MessageId,
+        packet: PacketId,
         carrier: PeerId,
         answer: Option<Frame>,
         now: Time,
     ) -> Word {
-        let Some(message) = self
-            .messages
-            .get_mut(&id)
-            .filter(|message| message.end.is_none())
-        else {
+        let Some(message) = open_mut(&mut self.messages, id) else {
             return Word::Good;
         };
-        message.asking.remove(&carrier);
+        let before = message.state();
+        let is_head = message.packet_id() == packet;
+        let Some(part) = message.part_mut(packet) else {
+            return Word::Good;
+        };
+        part.asking.remove(&carrier);
         let known = match answer {
             Some(Frame::Answer {
-                id: packet, known, ..
-            }) if packet == message.packet.id() => known,
+                id: theirs, known, ..
+            }) if theirs == packet => known,
             Some(_) => return Word::Good,
             None => {
-                let misses = message.misses.entry(carrier).or_default();
+                let misses = part.misses.entry(carrier).or_default();
                 *misses += 1;
                 if *misses >= MISSES_MAX {
-                    message.misses.remove(&carrier);
-                    self.lost(id, carrier, now);
+                    part.misses.remove(&carrier);
+                    part.lost(carrier, now);
                 }
+                self.note_state(id, before);
                 return Word::Good;
             }
         };
-        message.misses.remove(&carrier);
+        part.misses.remove(&carrier);
+        let mut word = Word::Good;
         match known {
             Known::Kept => {}
-            Known::Unknown => self.lost(id, carrier, now),
-            Known::Ended(secret) if secret.ends(&message.packet.delete_hash()) => {
-                message.end = Some(End::Delivered(secret));
-                self.changed.insert(id);
+            Known::Unknown => part.lost(carrier, now),
+            // The recipient shows the head's last.
+            Known::Ended(secret) if secret.ends(&part.packet.delete_hash()) => {
+                part.ended = true;
+                if is_head {
+                    message.end = Some(End::Delivered(secret));
+                }
             }
             Known::Ended(_) => {
-                message.avoided.insert(carrier, now + REFUSED_WAIT);
-                self.lost(id, carrier, now);
-                return Word::Forged;
+                part.avoided.insert(carrier, now + REFUSED_WAIT);
+                part.lost(carrier, now);
+                word = Word::Forged;
             }
         }
-        Word::Good
+        self.note_state(id, before);
+        word
     }
 
-    fn lost(&mut self, id: MessageId, carrier: PeerId, now: Time) {
-        if let Some(message) = self.messages.get_mut(&id)
-            && message.stored.remove(&carrier).is_some()
-        {
-            message.look = now;
+    /// Notes a message that stands elsewhere than before; one in many fragments would else be written down at each of 500 copies.
+    fn note_state(&mut self, id: MessageId, before: State) {
+        let message = self.messages.get(&id);
+        if message.is_some_and(|message| message.state() != before) {
             self.changed.insert(id);
+        }
+    }
+}
+
+fn open_mut(
+    messages: &mut BTreeMap<MessageId, OwnMessage>,
+    id: MessageId,
+) -> Option<&mut OwnMessage> {
+    messages
+        .get_mut(&id)
+        .filter(|message| message.end.is_none())
+}
+
+/// When something is next due for a message under way.
+fn next_of(message: &OwnMessage) -> Time {
+    let open = message.parts.iter().filter(|part| !part.ended);
+    let due = open.map(|part| part.look.min(part.ask));
+    due.min().unwrap_or(Time(u64::MAX))
+}
+
+impl OwnPacket {
+    /// Who is to be given a copy now.
+    fn place(
+        &mut self,
+        now: Time,
+        asked_since: Time,
+        candidates: &[Candidate],
+        may_reach: impl Fn(&PeerId) -> bool,
+    ) -> Vec<PeerId> {
+        self.avoided.retain(|_, until| now < *until);
+        let usable = |candidate: &&Candidate| {
+            may_reach(&candidate.id) && !self.avoided.contains_key(&candidate.id)
+        };
+        let placed = place(self.packet.tag(), candidates.iter().filter(usable), PLACES);
+        let mut missing = placed.len() < PLACES;
+        let mut asked = Vec::new();
+        for candidate in placed {
+            let stored = self.stored.contains_key(&candidate.id);
+            missing |= !stored;
+            if !stored && self.depositing.insert(candidate.id) {
+                asked.push(candidate.id);
+            }
+        }
+        let missing_for = (now - asked_since) / 8;
+        self.look = now
+            + if missing {
+                missing_for.clamp(LOOK, LOOK_PLACED)
+            } else {
+                LOOK_PLACED
+            };
+        asked
+    }
+
+    fn lost(&mut self, carrier: PeerId, now: Time) {
+        if self.stored.remove(&carrier).is_some() {
+            self.look = now;
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::disk;
 use crate::life;
+use crate::limits::FRAGMENTS_MAX;
 use crate::outbox::Outbox;
-use crate::own_message::{End, OwnMessage};
+use crate::own_message::{End, OwnMessage, OwnPacket};
 use crate::packet::{DeleteSecret, MessageId, Packet};
 use bytes::Bytes;
 use dunlin_engine::Time;
@@ -13,6 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 16] = b"dunlin message 1";
+/// Of a message in fragments.
+const MAGIC_FRAGMENTS: &[u8; 16] = b"dunlin message 2";
 const CHECK_BYTES: usize = 16;
 const EXTENSION: &str = "message";
 /// Ended messages are forgotten so long after they expired.
@@ -56,7 +59,8 @@ pub(crate) fn load(
             damaged.push(path);
             continue;
         };
-        let expiry = life::expiry_ms(message.packet.day(), message.packet.expiry_hours());
+        let packet = &message.head().packet;
+        let expiry = life::expiry_ms(packet.day(), packet.expiry_hours());
         if message.end.is_some() && unix_ms > expiry + KEPT_MS {
             remove(dir, id)?;
         } else if let Some(oldest) = outbox.add(id, message) {
@@ -68,7 +72,9 @@ pub(crate) fn load(
 }
 
 pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
+    let whole = message.parts.len() == 1;
+    let magic = if whole { MAGIC } else { MAGIC_FRAGMENTS };
+    let mut bytes = magic.to_vec();
     bytes.extend(id.0);
     bytes.extend(message.to.as_bytes());
     bytes.extend(message.created_ms.to_le_bytes());
@@ -80,12 +86,18 @@ pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
         }
         Some(End::Expired) => bytes.push(2),
     }
-    bytes.extend((message.stored.len() as u16).to_le_bytes()); // The book has at most 1,536 peers.
-    for (carrier, address) in &message.stored {
-        bytes.extend(carrier.as_bytes());
-        bytes.extend(encode_address(*address));
+    for part in &message.parts {
+        bytes.extend((part.stored.len() as u16).to_le_bytes()); // The book has at most 1,536 peers.
+        for (carrier, address) in &part.stored {
+            bytes.extend(carrier.as_bytes());
+            bytes.extend(encode_address(*address));
+        }
+        if !whole {
+            bytes.push(u8::from(part.ended));
+            bytes.extend((part.packet.bytes().len() as u16).to_le_bytes()); // 320 or 1,088.
+        }
+        bytes.extend_from_slice(part.packet.bytes());
     }
-    bytes.extend_from_slice(message.packet.bytes());
     let check = blake3::hash(&bytes);
     bytes.extend(&check.as_bytes()[..CHECK_BYTES]);
     bytes
@@ -96,11 +108,14 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
     if blake3::hash(body).as_bytes()[..CHECK_BYTES] != *check {
         return None;
     }
-    let rest = body.strip_prefix(MAGIC)?;
+    let (whole, rest) = match body.strip_prefix(MAGIC) {
+        Some(rest) => (true, rest),
+        None => (false, body.strip_prefix(MAGIC_FRAGMENTS)?),
+    };
     let (id, rest) = rest.split_first_chunk()?;
     let (to, rest) = rest.split_first_chunk()?;
     let (created_ms, rest) = rest.split_first_chunk()?;
-    let (end, mut rest) = rest.split_first()?;
+    let (end, mut rest) = rest.split_first()?; // What follows depends on it.
     let end = match end {
         0 => None,
         1 => {
@@ -111,21 +126,40 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
         2 => Some(End::Expired),
         _ => return None,
     };
-    let (count, mut rest) = rest.split_first_chunk()?;
-    let mut stored = Vec::new();
-    for _ in 0..u16::from_le_bytes(*count) {
-        let (carrier, after) = rest.split_first_chunk()?;
-        let (address, after) = after.split_first_chunk::<ADDRESS_BYTES>()?;
-        stored.push((PeerId::from_bytes(*carrier).ok()?, decode_address(address)?));
-        rest = after;
-    }
-    let packet = Packet::parse(Bytes::copy_from_slice(rest)).ok()?;
     let to = PeerId::from_bytes(*to).ok()?;
-    let mut message = OwnMessage::new(to, packet, u64::from_le_bytes(*created_ms), now);
+    let mut message = OwnMessage::new(to, [], u64::from_le_bytes(*created_ms), now);
+    while !rest.is_empty() && message.parts.len() <= FRAGMENTS_MAX {
+        message.parts.push(part(&mut rest, whole, now)?);
+    }
+    if !rest.is_empty() || message.parts.is_empty() {
+        return None;
+    }
     message.end = end;
-    message.stored.extend(stored);
     message.ask_first(now);
     Some((MessageId(*id), message))
+}
+
+/// One packet and who has it; leaves what follows.
+fn part(rest: &mut &[u8], whole: bool, now: Time) -> Option<OwnPacket> {
+    let (count, mut left) = rest.split_first_chunk()?;
+    let mut stored = Vec::new();
+    for _ in 0..u16::from_le_bytes(*count) {
+        let (carrier, after) = left.split_first_chunk()?;
+        let (address, after) = after.split_first_chunk::<ADDRESS_BYTES>()?;
+        stored.push((PeerId::from_bytes(*carrier).ok()?, decode_address(address)?));
+        left = after;
+    }
+    let (mut ended, mut bytes) = (false, left.len());
+    if !whole {
+        let (&[flag, low, high], after) = left.split_first_chunk()?;
+        (ended, bytes, left) = (flag != 0, u16::from_le_bytes([low, high]).into(), after);
+    }
+    let (packet, left) = left.split_at_checked(bytes)?;
+    *rest = left;
+    let mut part = OwnPacket::new(Packet::parse(Bytes::copy_from_slice(packet)).ok()?, now);
+    part.ended = ended;
+    part.stored.extend(stored);
+    Some(part)
 }
 
 #[cfg(test)]
@@ -143,10 +177,10 @@ mod tests {
     fn message(end: Option<End>) -> OwnMessage {
         let packet = crate::packet::tests::packet(Class::Large, Tag([3; 16]), 20_000, 7);
         let peer = |n| Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id();
-        let mut message = OwnMessage::new(peer(0), packet, NOON, Time::ZERO);
+        let mut message = OwnMessage::new(peer(0), [packet], NOON, Time::ZERO);
         message.end = end;
         let address = "127.0.0.1:9000".parse().unwrap();
-        message
+        message.parts[0]
             .stored
             .extend([(peer(1), address), (peer(2), address)]);
         message
@@ -172,10 +206,35 @@ mod tests {
             let again = outbox.get(ID).unwrap();
             assert_eq!(again.state(), state);
             assert_eq!((again.to, again.created_ms), (message.to, NOON));
-            assert_eq!(again.packet, message.packet);
-            assert_eq!(again.stored, message.stored);
+            assert_eq!(again.head().packet, message.head().packet);
+            assert_eq!(again.stored(), message.stored());
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_message_in_fragments_comes_back_with_all_of_them() {
+        let mut own = message(None);
+        let address = "127.0.0.1:9000".parse().unwrap();
+        for n in 1..=FRAGMENTS_MAX as u8 {
+            let tag = Tag([n; 16]);
+            let packet = crate::packet::tests::packet(Class::Large, tag, 20_000, n);
+            let mut part = OwnPacket::new(packet, Time::ZERO);
+            part.ended = n % 2 == 0;
+            let carriers = (0..n % 3).map(|n| (own.to, n)).map(|(to, _)| (to, address));
+            part.stored.extend(carriers);
+            own.parts.push(part);
+        }
+        let (id, again) = decode(encode(ID, &own), Time::ZERO).unwrap();
+        assert_eq!((id, again.parts.len()), (ID, 65));
+        for (a, b) in own.parts.iter().zip(&again.parts) {
+            assert_eq!((&a.packet, a.ended), (&b.packet, b.ended));
+            assert_eq!(a.stored, b.stored);
+        }
+        // One more than any message has is none of ours.
+        own.parts
+            .push(OwnPacket::new(own.parts[1].packet.clone(), Time::ZERO));
+        assert!(decode(encode(ID, &own), Time::ZERO).is_none());
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use super::*;
 use crate::answers::Reason;
 use crate::frames::DEPOSIT;
-use crate::own_message::State;
-use crate::packet::{Class, DeleteSecret, Packet, PacketId, Tag};
+use crate::packet::{Class, DeleteSecret, Packet, Tag};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -32,7 +31,7 @@ fn outbox() -> (Outbox, Packet) {
     let packet = crate::packet::tests::packet(Class::Small, Tag([3; 16]), DAY, 7);
     let to = candidates(1)[0].id;
     let mut outbox = Outbox::default();
-    outbox.add(ID, OwnMessage::new(to, packet.clone(), NOON, Time::ZERO));
+    outbox.add(ID, OwnMessage::new(to, [packet.clone()], NOON, Time::ZERO));
     (outbox, packet)
 }
 
@@ -71,7 +70,7 @@ fn store_all(outbox: &mut Outbox, packet: &Packet, all: &[Candidate], now: Time)
     let mut deposited = Vec::new();
     for (carrier, task) in outbox.poll(now, NOON, all, |_| true) {
         if matches!(task, Task::Deposit { .. }) {
-            outbox.deposited(ID, carrier, address(), stored(packet), now);
+            outbox.deposited(ID, packet.id(), carrier, address(), stored(packet), now);
             deposited.push(carrier);
         }
     }
@@ -89,7 +88,14 @@ fn a_message_goes_through_its_five_states() {
     outbox.left(ID);
     assert_eq!(state(&outbox), State::Sent);
     for (n, (carrier, _)) in tasks.into_iter().enumerate() {
-        outbox.deposited(ID, carrier, address(), stored(&packet), seconds(3));
+        outbox.deposited(
+            ID,
+            packet.id(),
+            carrier,
+            address(),
+            stored(&packet),
+            seconds(3),
+        );
         assert_eq!(state(&outbox), State::Stored(n + 1));
     }
     let asked = outbox.poll(seconds(4), NOON, &all, |_| true);
@@ -102,6 +108,7 @@ fn a_message_goes_through_its_five_states() {
     let secret = DeleteSecret::new([7; 16]);
     let word = outbox.answered(
         ID,
+        packet.id(),
         asked[0].0,
         answer(&packet, Known::Ended(secret)),
         seconds(4),
@@ -142,7 +149,7 @@ fn carriers_that_vanish_are_replaced_by_the_next_nearest() {
     for n in 0..3 {
         assert_eq!(state(&outbox), State::Stored(8));
         for carrier in gone {
-            outbox.answered(ID, *carrier, None, seconds(40 + n));
+            outbox.answered(ID, packet.id(), *carrier, None, seconds(40 + n));
         }
     }
     assert_eq!(state(&outbox), State::Stored(5));
@@ -153,7 +160,13 @@ fn a_carrier_that_forgot_the_packet_gets_it_again() {
     let (mut outbox, packet) = outbox();
     let all = candidates(8);
     let first = store_all(&mut outbox, &packet, &all, seconds(0));
-    outbox.answered(ID, first[2], answer(&packet, Known::Unknown), seconds(3));
+    outbox.answered(
+        ID,
+        packet.id(),
+        first[2],
+        answer(&packet, Known::Unknown),
+        seconds(3),
+    );
     assert_eq!(state(&outbox), State::Stored(7));
     assert_eq!(
         store_all(&mut outbox, &packet, &all, seconds(3)),
@@ -168,7 +181,13 @@ fn delivered_is_not_taken_on_a_carriers_word() {
     let all = candidates(8);
     let first = store_all(&mut outbox, &packet, &all, seconds(0));
     let forged = Known::Ended(DeleteSecret::new([8; 16]));
-    let word = outbox.answered(ID, first[0], answer(&packet, forged), seconds(1));
+    let word = outbox.answered(
+        ID,
+        packet.id(),
+        first[0],
+        answer(&packet, forged),
+        seconds(1),
+    );
     assert_eq!((word, state(&outbox)), (Word::Forged, State::Stored(7)));
     // Nor from an answer that speaks of another packet.
     let secret = DeleteSecret::new([7; 16]);
@@ -177,7 +196,7 @@ fn delivered_is_not_taken_on_a_carriers_word() {
         id: PacketId([1; 16]),
         known: Known::Ended(secret),
     };
-    outbox.answered(ID, first[1], Some(other), seconds(1));
+    outbox.answered(ID, packet.id(), first[1], Some(other), seconds(1));
     assert_eq!(state(&outbox), State::Stored(7));
     // To a carrier that says it was ended, the question is put what it knows.
     let ended = Frame::Deposited {
@@ -186,7 +205,14 @@ fn delivered_is_not_taken_on_a_carriers_word() {
         price: 0,
         id: packet.id(),
     };
-    let task = outbox.deposited(ID, first[0], address(), Some(ended), seconds(2));
+    let task = outbox.deposited(
+        ID,
+        packet.id(),
+        first[0],
+        address(),
+        Some(ended),
+        seconds(2),
+    );
     assert!(matches!(task, Some(Task::Ask { .. })));
 }
 
@@ -205,7 +231,14 @@ fn a_full_carrier_is_paid_in_work_or_passed_over() {
         })
     };
     let price = packet.work() + 5;
-    outbox.deposited(ID, tasks[0].0, address(), refused(price), seconds(1));
+    outbox.deposited(
+        ID,
+        packet.id(),
+        tasks[0].0,
+        address(),
+        refused(price),
+        seconds(1),
+    );
     let again = outbox.poll(seconds(1), NOON, &all, |_| true);
     let Task::Deposit { packet: worked, .. } = &again[0].1 else {
         panic!("a deposit");
@@ -216,11 +249,18 @@ fn a_full_carrier_is_paid_in_work_or_passed_over() {
     );
     assert!(worked.work() >= price);
     // No more than 16 bits for anybody: the ninth carrier has it instead.
-    outbox.deposited(ID, tasks[0].0, address(), refused(17), seconds(2));
+    outbox.deposited(
+        ID,
+        packet.id(),
+        tasks[0].0,
+        address(),
+        refused(17),
+        seconds(2),
+    );
     let again = outbox.poll(seconds(2), NOON, &all, |_| true);
     assert!(again.len() == 1 && again[0].0 != tasks[0].0);
     // A minute later it may have room.
-    outbox.deposited(ID, again[0].0, address(), None, seconds(3));
+    outbox.deposited(ID, packet.id(), again[0].0, address(), None, seconds(3));
     let later = outbox.poll(seconds(63), NOON, &all, |_| true);
     assert!(later.iter().any(|(carrier, _)| *carrier == tasks[0].0));
 }
@@ -236,7 +276,7 @@ fn a_sender_asks_for_news_less_and_less_often() {
         let asked = outbox.poll(now, NOON, &all, |_| true);
         rounds += u32::from(!asked.is_empty());
         for (carrier, _) in asked {
-            outbox.answered(ID, carrier, answer(&packet, Known::Kept), now);
+            outbox.answered(ID, packet.id(), carrier, answer(&packet, Known::Kept), now);
         }
         now = outbox
             .next_due()
@@ -252,12 +292,72 @@ fn a_thousand_messages_under_way_and_no_more() {
     let (mut outbox, packet) = outbox();
     for n in 0..OUTBOX_MAX as u128 - 1 {
         assert_eq!(outbox.has_room(), Ok(()));
-        let message = OwnMessage::new(candidates(1)[0].id, packet.clone(), NOON, Time::ZERO);
+        let message = OwnMessage::new(candidates(1)[0].id, [packet.clone()], NOON, Time::ZERO);
         outbox.add(MessageId(n.to_be_bytes()), message);
     }
     let full = outbox.has_room().unwrap_err();
     assert!(
         full.to_string()
-            .starts_with("1000 messages are under way already")
+            .starts_with("1000 messages, or 16000000 bytes of them, are under way")
     );
+}
+
+// PROTOCOL 3.5
+#[test]
+fn of_a_message_in_fragments_the_weakest_counts_and_the_head_is_the_proof() {
+    let (mut outbox, head) = outbox();
+    let fragment = |n: u8| crate::packet::tests::packet(Class::Large, Tag([n; 16]), DAY, n);
+    let fragments = [fragment(20), fragment(60)];
+    let to = candidates(1)[0].id;
+    let packets = [&head, &fragments[0], &fragments[1]].map(Packet::clone);
+    outbox.add(ID, OwnMessage::new(to, packets, NOON, Time::ZERO));
+    let all = candidates(12);
+    let tasks = outbox.poll(seconds(1), NOON, &all, |_| true);
+    assert_eq!(tasks.len(), 3 * 8);
+    outbox.left(ID);
+    for (n, (carrier, task)) in tasks.into_iter().enumerate() {
+        let Task::Deposit { packet, .. } = task else {
+            panic!("nothing is stored yet");
+        };
+        outbox.deposited(
+            ID,
+            packet.id(),
+            carrier,
+            address(),
+            stored(&packet),
+            seconds(1),
+        );
+        // The head's copies come first, then those of the fragments.
+        let weakest = (n + 1).saturating_sub(16);
+        let expected = if weakest == 0 {
+            State::Sent
+        } else {
+            State::Stored(weakest)
+        };
+        assert_eq!(state(&outbox), expected, "{n}");
+    }
+    assert_eq!(outbox.get(ID).unwrap().packets_stored(), 3);
+    // The recipient has shown the fragments, and no copies of them are made any more.
+    let carrier = all[0].id;
+    for (fragment, secret) in fragments.iter().zip([20, 60]) {
+        let known = Known::Ended(DeleteSecret::new([secret; 16]));
+        let word = outbox.answered(
+            ID,
+            fragment.id(),
+            carrier,
+            answer(fragment, known),
+            seconds(2),
+        );
+        assert_eq!((word, state(&outbox)), (Word::Good, State::Stored(8)));
+    }
+    let other = candidates(40);
+    let later = outbox.poll(seconds(3_600), NOON, &other[20..], |_| true);
+    let deposits = later.iter().filter_map(|(_, task)| match task {
+        Task::Deposit { packet, .. } => Some(packet.id()),
+        _ => None,
+    });
+    assert!(deposits.into_iter().all(|id| id == head.id()));
+    let known = Known::Ended(DeleteSecret::new([7; 16]));
+    outbox.answered(ID, head.id(), carrier, answer(&head, known), seconds(3_601));
+    assert_eq!(state(&outbox), State::Delivered);
 }

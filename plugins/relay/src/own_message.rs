@@ -12,6 +12,8 @@ const ASK_FIRST: Duration = Duration::from_secs(10);
 /// How often a sender asks for news: an eighth of how long it has been asking, between these.
 pub(crate) const ASK_MIN: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_mins(15);
+/// A message of 64 fragments would else ask 512 questions a second.
+const ASK_FRAGMENT_MIN: Duration = Duration::from_mins(2);
 
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,37 +41,94 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub struct OwnMessage {
     pub(crate) to: PeerId,
-    pub(crate) packet: Packet,
     pub(crate) created_ms: u64,
     pub(crate) end: Option<End>,
-    pub(crate) stored: BTreeMap<PeerId, SocketAddr>,
     pub(crate) left: bool,
+    pub(crate) asked_since: Time,
+    /// The head, and its fragments if there are any.
+    pub(crate) parts: Vec<OwnPacket>,
+}
+
+/// One of its packets, and all that is known of the copies.
+#[derive(Debug)]
+pub(crate) struct OwnPacket {
+    pub(crate) packet: Packet,
+    /// The recipient has it.
+    pub(crate) ended: bool,
+    pub(crate) stored: BTreeMap<PeerId, SocketAddr>,
     pub(crate) depositing: BTreeSet<PeerId>,
     pub(crate) asking: BTreeSet<PeerId>,
     pub(crate) misses: BTreeMap<PeerId, u8>,
     pub(crate) avoided: BTreeMap<PeerId, Time>,
-    pub(crate) asked_since: Time,
     pub(crate) look: Time,
     pub(crate) ask: Time,
 }
 
-impl OwnMessage {
-    pub(crate) fn new(to: PeerId, packet: Packet, created_ms: u64, now: Time) -> Self {
+impl OwnPacket {
+    pub(crate) fn new(packet: Packet, now: Time) -> Self {
         Self {
-            to,
             packet,
-            created_ms,
-            end: None,
+            ended: false,
             stored: BTreeMap::new(),
-            left: false,
             depositing: BTreeSet::new(),
             asking: BTreeSet::new(),
             misses: BTreeMap::new(),
             avoided: BTreeMap::new(),
-            asked_since: now,
             look: now,
             ask: now,
         }
+    }
+}
+
+impl OwnMessage {
+    /// `packets`: the head, then the fragments.
+    pub(crate) fn new(
+        to: PeerId,
+        packets: impl IntoIterator<Item = Packet>,
+        created_ms: u64,
+        now: Time,
+    ) -> Self {
+        let part = |packet| OwnPacket::new(packet, now);
+        Self {
+            to,
+            created_ms,
+            end: None,
+            left: false,
+            asked_since: now,
+            parts: packets.into_iter().map(part).collect(),
+        }
+    }
+
+    /// There is always one.
+    pub(crate) fn head(&self) -> &OwnPacket {
+        &self.parts[0]
+    }
+
+    /// Its packets together, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts
+            .iter()
+            .map(|part| part.packet.bytes().len())
+            .sum()
+    }
+
+    pub(crate) fn part_mut(&mut self, packet: PacketId) -> Option<&mut OwnPacket> {
+        self.parts
+            .iter_mut()
+            .find(|part| part.packet.id() == packet)
+    }
+
+    /// How many packets it is: its head, and its fragments if it has any.
+    #[must_use]
+    pub fn packets(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// How many of them lie with somebody, or have arrived.
+    #[must_use]
+    pub fn packets_stored(&self) -> usize {
+        let kept = |part: &&OwnPacket| part.ended || !part.stored.is_empty();
+        self.parts.iter().filter(kept).count()
     }
 
     /// For whom it is.
@@ -81,7 +140,7 @@ impl OwnMessage {
     /// What the carriers know it by.
     #[must_use]
     pub fn packet_id(&self) -> PacketId {
-        self.packet.id()
+        self.head().packet.id()
     }
 
     /// When it was sealed, in Unix milliseconds by our clock.
@@ -93,7 +152,10 @@ impl OwnMessage {
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> State {
-        match (&self.end, self.stored.len()) {
+        // Of what is in pieces the weakest counts.
+        let open = self.parts.iter().filter(|part| !part.ended);
+        let copies = open.map(|part| part.stored.len()).min().unwrap_or(0);
+        match (&self.end, copies) {
             (Some(End::Delivered(_)), _) => State::Delivered,
             (Some(End::Expired), _) => State::Expired,
             (None, 0) if self.left => State::Sent,
@@ -102,10 +164,10 @@ impl OwnMessage {
         }
     }
 
-    /// The carriers that said they keep it, and where they are.
+    /// The carriers that said they keep it (of a message in fragments: its head), and where they are.
     #[must_use]
     pub fn stored(&self) -> &BTreeMap<PeerId, SocketAddr> {
-        &self.stored
+        &self.head().stored
     }
 
     /// What the recipient showed: whoever has it has opened the packet.
@@ -120,7 +182,7 @@ impl OwnMessage {
     /// The hash that the proof is the secret of.
     #[must_use]
     pub fn delete_hash(&self) -> [u8; 16] {
-        self.packet.delete_hash()
+        self.head().packet.delete_hash()
     }
 
     /// Whether it was delivered or has expired.
@@ -131,18 +193,23 @@ impl OwnMessage {
 
     /// After a restart: what became of the copies is asked before new ones are made.
     pub(crate) fn ask_first(&mut self, now: Time) {
-        if !self.stored.is_empty() {
-            self.look = now + ASK_FIRST;
+        for part in &mut self.parts {
+            if !part.stored.is_empty() {
+                part.look = now + ASK_FIRST;
+            }
         }
     }
 
-    /// Every carrier that may have a copy.
+    /// Every carrier that may have a copy of the head.
     pub(crate) fn holders(&self) -> impl Iterator<Item = PeerId> {
-        self.stored.keys().chain(&self.depositing).copied()
+        let head = self.head();
+        head.stored.keys().chain(&head.depositing).copied()
     }
 
-    /// How long until it asks for news again.
-    pub(crate) fn ask_wait(&self, now: Time) -> Duration {
-        ((now - self.asked_since) / 8).clamp(ASK_MIN, ASK_MAX)
+    /// How long until it asks for news again: of the head, which tells whether the message arrived, or of a fragment, of which only
+    /// carriers that lost it are of interest.
+    pub(crate) fn ask_wait(&self, of_head: bool, now: Time) -> Duration {
+        let least = if of_head { ASK_MIN } else { ASK_FRAGMENT_MIN };
+        ((now - self.asked_since) / 8).clamp(least, ASK_MAX)
     }
 }

@@ -149,6 +149,7 @@ fn add_systems(app: &mut App) {
         receive::settle_received,
         receive::bring_own,
         receive::open_brought,
+        receive::put_together,
     );
     let plan = (
         send::place_sent,

@@ -6,7 +6,7 @@ use crate::packet::{DeleteSecret, PacketId};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A carrier that could not be reached is told again after this, doubling.
@@ -18,6 +18,16 @@ struct Receipt {
     secret: DeleteSecret,
     reached: usize,
     carriers: BTreeMap<PeerId, Telling>,
+    /// Of these carriers hear first.
+    after: Vec<PacketId>,
+}
+
+impl Receipt {
+    /// Whether it should not be left alone yet: fewer than 4 carriers heard of it, and some were not tried at all. Half of a packet's places
+    /// is enough for its sender to learn of it.
+    fn waits(&self) -> bool {
+        self.reached < PLACES / 2 && self.carriers.values().any(|telling| telling.tries == 0)
+    }
 }
 
 struct Telling {
@@ -43,15 +53,35 @@ impl Receipts {
         self.0.is_empty()
     }
 
-    /// How many messages should not be left alone yet: fewer than 4 carriers heard of them, and some were not tried at all. Half
-    /// of a packet's places is enough for its sender to learn of it.
+    /// How many packets should not be left alone yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        let waits = |receipt: &&Receipt| {
-            receipt.reached < PLACES / 2
-                && receipt.carriers.values().any(|telling| telling.tries == 0)
-        };
-        self.0.values().filter(waits).count()
+        self.0.values().filter(|receipt| receipt.waits()).count()
+    }
+
+    /// Whether carriers are to hear of other packets first.
+    fn is_held(&self, receipt: &Receipt) -> bool {
+        let mut first = receipt.after.iter().filter_map(|id| self.0.get(id));
+        first.any(Receipt::waits)
+    }
+
+    fn held(&self) -> impl Iterator<Item = PacketId> {
+        let mut held = self
+            .0
+            .iter()
+            .filter(|(_, receipt)| !receipt.after.is_empty());
+        std::iter::from_fn(move || {
+            held.find(|(_, receipt)| self.is_held(receipt))
+                .map(|(id, _)| *id)
+        })
+    }
+
+    /// Carriers hear of this packet after those: its sender takes it for the proof that all have arrived.
+    // PROTOCOL 4.3
+    pub(crate) fn hold(&mut self, id: PacketId, after: Vec<PacketId>) {
+        if let Some(receipt) = self.0.get_mut(&id) {
+            receipt.after = after;
+        }
     }
 
     /// The secret of a packet whose receipts are on their way.
@@ -74,6 +104,7 @@ impl Receipts {
             secret: secret.clone(),
             reached: 0,
             carriers: BTreeMap::new(),
+            after: Vec::new(),
         });
         for carrier in carriers {
             let telling = Telling {
@@ -92,7 +123,11 @@ impl Receipts {
     /// Whom to tell now.
     pub(crate) fn poll(&mut self, now: Time) -> Vec<(PeerId, Task)> {
         let mut tasks = Vec::new();
+        let held: BTreeSet<PacketId> = self.held().collect();
         for (id, receipt) in &mut self.0 {
+            if held.contains(id) {
+                continue;
+            }
             for (carrier, telling) in &mut receipt.carriers {
                 if !telling.open && telling.next <= now {
                     telling.open = true;
@@ -106,10 +141,9 @@ impl Receipts {
 
     /// When [`poll`](Self::poll) has something to do next.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let tellings = self
-            .0
-            .values()
-            .flat_map(|receipt| receipt.carriers.values());
+        let told = |receipt: &&Receipt| receipt.after.is_empty() || !self.is_held(receipt);
+        let receipts = self.0.values().filter(told);
+        let tellings = receipts.flat_map(|receipt| receipt.carriers.values());
         tellings
             .filter(|telling| !telling.open)
             .map(|telling| telling.next)

@@ -9,6 +9,7 @@ use crate::drops::{DropReason, Drops};
 use crate::errands::{Errands, Task};
 use crate::fetcher::Fetcher;
 use crate::frames::Frame;
+use crate::gatherer::Gatherer;
 use crate::head::Kind;
 use crate::inbox::{Arrival, Inbox, Received};
 use crate::life::day_of;
@@ -26,7 +27,7 @@ use crate::send::NodeParams;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Open, Params, Reply, Sink};
-use dunlin_net::Identity;
+use dunlin_net::{Identity, PeerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -111,18 +112,23 @@ pub(crate) fn call_confirm(
         CallError::new("disk", text)
     })?;
     if let Some(received) = inbox.take(id) {
-        let nearest = place(received.tag, carriers.list(), PLACES);
-        let told = received
-            .carriers
-            .iter()
-            .copied()
-            .chain(nearest.iter().map(|c| c.id));
-        receipts.tell(id, &received.secret, told, now.time);
-        // We may be a carrier of it ourselves, and its sender may ask us.
-        if cache.remove(id) {
-            tombstones.insert(id, received.secret.clone(), now.time);
-            gone.write(PacketGone { node, id });
+        // The head's last: to its sender that is the proof for all of it.
+        let fragments = received.fragments.iter();
+        let fragments = fragments.map(|part| (part.id, part.tag, &part.secret, &part.carriers));
+        let head = (id, received.tag, &received.secret, &received.carriers);
+        for (id, tag, secret, brought_by) in fragments.chain([head]) {
+            let nearest = place(tag, carriers.list(), PLACES);
+            let nearest = nearest.iter().map(|carrier| carrier.id);
+            let told = brought_by.iter().copied().chain(nearest);
+            receipts.tell(id, secret, told, now.time);
+            // We may be a carrier of it ourselves, and its sender may ask us.
+            if cache.remove(id) {
+                tombstones.insert(id, secret.clone(), now.time);
+                gone.write(PacketGone { node, id });
+            }
         }
+        let first = received.fragments.iter().map(|part| part.id);
+        receipts.hold(id, first.collect());
     }
     work.write(Work { node });
     Answer::of(())
@@ -130,12 +136,13 @@ pub(crate) fn call_confirm(
 
 pub(crate) fn settle_received(
     mut ended: MessageReader<ErrandDone>,
-    mut nodes: Query<(&mut Fetcher, &mut Receipts, &mut Errands)>,
+    mut nodes: Query<(&mut Fetcher, &mut Gatherer, &mut Receipts, &mut Errands)>,
     now: Res<Now>,
     mut brought: MessageWriter<PacketBrought>,
 ) {
     for ErrandDone { node, done } in ended.read() {
-        let Ok((mut fetcher, mut receipts, mut errands)) = nodes.get_mut(*node) else {
+        let Ok((mut fetcher, mut gatherer, mut receipts, mut errands)) = nodes.get_mut(*node)
+        else {
             continue;
         };
         let (carrier, answer) = (done.carrier, done.answer.clone());
@@ -154,6 +161,21 @@ pub(crate) fn settle_received(
                     errands.add(carrier, task, now.time);
                 }
             }
+            Task::Look { tag } => {
+                gatherer.looked(*tag, &carrier);
+                if let Some(Frame::Fetched {
+                    packet: Some(packet),
+                    ..
+                }) = answer
+                {
+                    let carrier = Some(carrier);
+                    brought.write(PacketBrought {
+                        node: *node,
+                        carrier,
+                        packet,
+                    });
+                }
+            }
             Task::Subscribe { day } => {
                 if !matches!(answer, Some(Frame::Subscribed { .. })) {
                     fetcher.not_subscribed(carrier, *day);
@@ -167,7 +189,7 @@ pub(crate) fn settle_received(
     }
 }
 
-type Keeper<'a> = (&'a Cache, &'a DayKeys, Option<&'a Receivers>);
+type Keeper<'a> = (&'a Cache, &'a DayKeys, &'a Gatherer, Option<&'a Receivers>);
 
 /// A packet that our own cache keeps may be for us.
 pub(crate) fn bring_own(
@@ -181,8 +203,8 @@ pub(crate) fn bring_own(
     let carrier = None;
     let at_work = at_work(&mut work.p0());
     for PacketKept { node, id, tag } in kept.read() {
-        if let Ok((cache, keys, _)) = nodes.get(*node)
-            && keys.has(*tag)
+        if let Ok((cache, keys, gatherer, _)) = nodes.get(*node)
+            && (keys.has(*tag) || gatherer.wants(*tag))
             && let Some(packet) = cache.get(*id, now.time)
         {
             brought.write(PacketBrought {
@@ -194,7 +216,7 @@ pub(crate) fn bring_own(
         }
     }
     for node in at_work {
-        let Ok((cache, keys, Some(listening))) = nodes.get(node) else {
+        let Ok((cache, keys, gatherer, Some(listening))) = nodes.get(node) else {
             continue;
         };
         // Of a node without keys they are made later in this turn, and the receiver stays fresh until the next look.
@@ -208,7 +230,8 @@ pub(crate) fn bring_own(
                 (receiver.fresh, fresh) = (false, true);
             }
         }
-        for (_, tag) in tags.into_iter().filter(|_| fresh) {
+        let days = tags.into_iter().filter(|_| fresh).map(|(_, tag)| tag);
+        for tag in days.chain(gatherer.fresh()) {
             let mut after = PacketId([0; 16]);
             while let (Some(packet), _) = cache.page(tag, after, now.time, |_| true) {
                 after = packet.id();
@@ -229,6 +252,7 @@ type Opener<'a> = (
     Has<Receivers>,
     (
         &'a mut Inbox,
+        &'a mut Gatherer,
         &'a mut Receipts,
         &'a mut Fetcher,
         &'a mut Drops,
@@ -249,8 +273,17 @@ pub(crate) fn open_brought(
         let Ok((identity, keys, seen, receives, own)) = nodes.get_mut(*node) else {
             continue;
         };
-        let (mut inbox, mut receipts, mut fetcher, mut drops) = own;
+        let (mut inbox, mut gatherer, mut receipts, mut fetcher, mut drops) = own;
         let id = packet.id();
+        match gatherer.take(packet, *carrier, now.time) {
+            Some(true) => continue,
+            // Whoever has opened the head may put anything under its tags: a member of nobody's trust, but not the message.
+            Some(false) => {
+                drops.count(DropReason::NotForUs);
+                continue;
+            }
+            None => {}
+        }
         if !keys.has(packet.tag()) {
             drops.count(DropReason::AnswerUnasked);
             continue;
@@ -269,8 +302,9 @@ pub(crate) fn open_brought(
             }
             continue;
         }
-        if !receives {
-            continue; // Nobody is there to have it; its carriers keep it.
+        // Without anybody there to have it its carriers keep it.
+        if !receives || gatherer.knows(id, *carrier) {
+            continue;
         }
         match inbox.arrive(identity, packet, *carrier) {
             Arrival::New => {
@@ -279,7 +313,36 @@ pub(crate) fn open_brought(
                 }
             }
             Arrival::Waiting => {}
+            Arrival::Head(opened) => {
+                if !gatherer.begin(packet, *opened, *carrier, now.time) {
+                    drops.count(DropReason::InboxFull);
+                }
+            }
             Arrival::Dropped(reason) => drops.count(reason),
+        }
+    }
+}
+
+/// Messages of which the last fragment has come wait for the application as others do.
+pub(crate) fn put_together(
+    mut work: MessageReader<Work>,
+    mut nodes: Query<(&mut Gatherer, &mut Inbox, &mut Drops)>,
+) {
+    for node in at_work(&mut work) {
+        let Ok((mut gatherer, mut inbox, mut drops)) = nodes.get_mut(node) else {
+            continue;
+        };
+        if gatherer.is_empty() || !inbox.has_room() {
+            continue;
+        }
+        for (id, received) in gatherer.take_whole() {
+            match received {
+                Some(received) => inbox.add(id, received),
+                None => {
+                    inbox.remember_broken(id);
+                    drops.count(DropReason::NotForUs);
+                }
+            }
         }
     }
 }
@@ -302,7 +365,7 @@ pub(crate) fn show_receipts(
 type Rounds<'a> = (
     &'a Mailbox,
     &'a mut DayKeys,
-    &'a mut Fetcher,
+    (&'a mut Fetcher, &'a mut Gatherer),
     &'a mut Errands,
     &'a Carriers,
     Option<&'a ClockError>,
@@ -311,18 +374,22 @@ type Rounds<'a> = (
 
 pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds>, now: Res<Now>) {
     for node in at_work(&mut work) {
-        let Ok((mailbox, mut keys, mut fetcher, mut errands, carriers, clock, receives)) =
+        let Ok((mailbox, mut keys, looking, mut errands, carriers, clock, receives)) =
             nodes.get_mut(node)
         else {
             continue; // No mailbox.
         };
+        let (mut fetcher, mut gatherer) = looking;
         let mut tasks = Vec::new();
         if receives {
-            let today = day_of(now.unix_ms_of(clock));
+            let unix_ms = now.unix_ms_of(clock);
+            let today = day_of(unix_ms);
             keys.refresh(mailbox, today);
             fetcher.look(&keys, carriers.list(), today, now.time);
             errands.keep(fetcher.kept());
-            tasks = fetcher.poll(now.time, |carrier| errands.may_reach(carrier, now.time));
+            let may_reach = |carrier: &PeerId| errands.may_reach(carrier, now.time);
+            tasks = fetcher.poll(now.time, may_reach);
+            tasks.extend(gatherer.poll(now.time, unix_ms, carriers.list(), may_reach));
         } else {
             errands.keep(BTreeSet::new());
         }

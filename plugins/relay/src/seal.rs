@@ -1,6 +1,7 @@
 //! Sealing to a person: only the recipient opens it, and knows who sent it; a carrier learns neither. PROTOCOL 3.3
 
-use crate::head::{BadHead, Head};
+use crate::fragment::FragmentKey;
+use crate::head::{BadHead, Content, Head};
 use crate::limits::{HEADER_BYTES, SEAL_BYTES};
 use crate::packet::{DeleteSecret, Header, MessageId, Packet, Tag};
 use dunlin_net::{Identity, PeerId};
@@ -35,6 +36,8 @@ pub struct Envelope {
 pub struct Sealed {
     /// What goes to the carriers.
     pub packet: Packet,
+    /// And this, if the message does not fit one packet.
+    pub fragments: Vec<Packet>,
     /// By which sender and recipient name the message.
     pub message: MessageId,
 }
@@ -48,8 +51,10 @@ pub struct Opened {
     pub message: MessageId,
     /// What ends the packet at its carriers.
     pub secret: DeleteSecret,
-    /// The message.
-    pub head: Head,
+    /// The message, or what its fragments make.
+    pub content: Content,
+    /// What its fragments are opened with.
+    pub fragments: Vec<FragmentKey>,
 }
 
 /// Why a message was not sealed.
@@ -118,16 +123,23 @@ pub fn seal(
     if !(1..=crate::limits::EXPIRY_HOURS_MAX).contains(&expiry_hours) {
         return Err(SealError::Expiry(expiry_hours));
     }
-    let (class, content) = head.encode()?;
+    let (class, content, parts) = head.encode()?;
     let content = Zeroizing::new(content);
-    let packet = seal_content(from, to, random, &content, |delete_hash| Header {
+    let sealed = seal_content(from, to, random, &content, |delete_hash| Header {
         class,
         day,
         expiry_hours,
         tag,
         delete_hash,
     });
-    packet.map_err(|_| SealError::Key)
+    let (mut sealed, exporter) = sealed.map_err(|_| SealError::Key)?;
+    for (number, part) in (0..).zip(parts) {
+        let key = FragmentKey::export(number, |what, out| exporter.export(what, out));
+        let key = key.map_err(|_| SealError::Key)?;
+        let fragment = key.seal(day, expiry_hours, part);
+        sealed.fragments.push(fragment.ok_or(SealError::Key)?);
+    }
+    Ok(sealed)
 }
 
 fn seal_content(
@@ -136,7 +148,7 @@ fn seal_content(
     random: &mut impl CryptoRng,
     content: &[u8],
     header: impl FnOnce([u8; 16]) -> Header,
-) -> Result<Sealed, hpke::HpkeError> {
+) -> Result<(Sealed, Sender), hpke::HpkeError> {
     let recipient = public_key(to)?;
     let outer_info = info(b"dunlin 1 seal", to);
     let base = OpModeS::Base;
@@ -162,7 +174,15 @@ fn seal_content(
     bytes.extend_from_slice(&enc.to_bytes());
     bytes.extend(outer.seal(&inside, &header)?);
     match Packet::parse(bytes.into()) {
-        Ok(packet) => Ok(Sealed { packet, message }),
+        Ok(packet) => {
+            let fragments = Vec::new();
+            let sealed = Sealed {
+                packet,
+                fragments,
+                message,
+            };
+            Ok((sealed, outer))
+        }
         Err(_) => Err(hpke::HpkeError::SealError), // A content of the wrong length: `Head::encode` makes none.
     }
 }
@@ -199,12 +219,19 @@ pub fn open(me: &Identity, packet: &Packet) -> Result<Opened, OpenError> {
     if !secret.ends(&packet.delete_hash()) {
         return Err(OpenError::DeleteHash);
     }
-    let head = Head::decode(&content)?;
+    let content = Head::decode(&content)?;
+    let count = match &content {
+        Content::Whole(_) => 0,
+        Content::Outline(outline) => outline.fragments(),
+    };
+    let key = |number| FragmentKey::export(number, |what, out| context.export(what, out));
+    let fragments = (0..count as u16).map(key).collect::<Result<_, _>>();
     Ok(Opened {
         from,
         message,
         secret,
-        head,
+        content,
+        fragments: fragments.map_err(outer)?,
     })
 }
 

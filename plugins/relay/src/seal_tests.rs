@@ -1,7 +1,7 @@
 //! Seals: what opens, what does not, and the standard's own vectors for our suite.
 
 use super::*;
-use crate::head::Kind;
+use crate::head::{Content, Kind};
 use crate::packet::PacketId;
 use data_encoding::HEXLOWER;
 use rand_chacha::ChaCha20Rng;
@@ -45,7 +45,7 @@ fn the_recipient_and_nobody_else_opens_it_and_knows_the_sender() {
         let opened = open(&identity(2), &sealed.packet).unwrap();
         assert_eq!(opened.from, identity(1).id());
         assert_eq!(opened.message, sealed.message);
-        assert!(opened.head == head(text));
+        assert!(opened.content == Content::Whole(head(text)));
         assert!(opened.secret.ends(&sealed.packet.delete_hash()));
         assert_eq!(
             open(&identity(3), &sealed.packet).unwrap_err(),
@@ -56,6 +56,30 @@ fn the_recipient_and_nobody_else_opens_it_and_knows_the_sender() {
             OpenError::Outer
         );
     }
+}
+
+// PROTOCOL 3.3, 3.5
+#[test]
+fn fragments_lie_under_tags_and_keys_that_only_the_seal_tells() {
+    let text = "tea ".repeat(500);
+    let sealed = sealed(&text);
+    let opened = open(&identity(2), &sealed.packet).unwrap();
+    let Content::Outline(outline) = opened.content else {
+        panic!("2,000 bytes are in fragments");
+    };
+    assert_eq!((sealed.fragments.len(), opened.fragments.len()), (2, 2));
+    let mut whole = Vec::new();
+    for (key, packet) in opened.fragments.iter().zip(&sealed.fragments) {
+        assert_eq!((key.tag(), packet.day()), (packet.tag(), ENVELOPE.day));
+        assert_ne!(packet.tag(), ENVELOPE.tag);
+        assert_eq!(packet.bytes().len(), sealed.fragments[0].bytes().len());
+        whole.extend_from_slice(&key.open(packet).unwrap());
+    }
+    assert!(outline.fill(&whole) == Ok(head(&text)));
+    assert!(opened.fragments[0].open(&sealed.fragments[1]).is_none());
+    // To somebody else a fragment is a packet that does not open.
+    let error = open(&identity(2), &sealed.fragments[0]).unwrap_err();
+    assert_eq!(error, OpenError::Outer);
 }
 
 // PROTOCOL 3.2, 3.3
@@ -80,7 +104,8 @@ fn who_claims_to_be_another_sender_is_not_believed() {
     // Mallory seals with her own key, and writes Alice's id into the outer seal.
     let (alice, bob, mallory) = (identity(1), identity(2), identity(3));
     let random = &mut ChaCha20Rng::seed_from_u64(9);
-    let (class, content) = head("Send money").encode().unwrap();
+    let money = head("Send money");
+    let (class, content, _) = money.encode().unwrap();
     let recipient = public_key(&bob.id()).unwrap();
     let outer_info = info(b"dunlin 1 seal", &bob.id());
     let base = OpModeS::Base;
@@ -125,7 +150,8 @@ fn who_claims_to_be_another_sender_is_not_believed() {
 fn a_packet_that_could_not_be_ended_is_refused() {
     let (alice, bob) = (identity(1), identity(2));
     let random = &mut ChaCha20Rng::seed_from_u64(9);
-    let (class, content) = head("Tea at four?").encode().unwrap();
+    let tea = head("Tea at four?");
+    let (class, content, _) = tea.encode().unwrap();
     let Envelope {
         tag,
         day,
@@ -138,7 +164,7 @@ fn a_packet_that_could_not_be_ended_is_refused() {
         tag,
         delete_hash: [7; 16],
     });
-    let packet = sealed.unwrap().packet;
+    let packet = sealed.map(|(sealed, _)| sealed.packet).ok().unwrap();
     assert_eq!(open(&bob, &packet).unwrap_err(), OpenError::DeleteHash);
 }
 

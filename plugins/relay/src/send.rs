@@ -88,9 +88,10 @@ pub(crate) fn call_send(
     };
     let sealed = seal(identity, &card.id(), envelope, &head, &mut random.0)
         .map_err(|error| refused("message", &error))?;
-    let bytes = sealed.packet.bytes().len();
     let packet = sealed.packet.id().to_string();
-    let message = OwnMessage::new(card.id(), sealed.packet, unix_ms, now.time);
+    let packets = [sealed.packet].into_iter().chain(sealed.fragments);
+    let message = OwnMessage::new(card.id(), packets, unix_ms, now.time);
+    let bytes = message.bytes();
     if let Some(dir) = &settings.outbox {
         outbox_disk::save(dir, sealed.message, &message).map_err(|error| {
             let text = format!(
@@ -128,6 +129,9 @@ struct Told {
     stored: usize,
     carriers: Vec<ToldCarrier>,
     packet: String,
+    /// Its head and fragments, and how many of them lie with somebody.
+    packets: usize,
+    packets_stored: usize,
     created_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<String>,
@@ -158,9 +162,14 @@ impl Told {
                 State::Delivered => "delivered",
                 State::Expired => "expired",
             },
-            stored: message.stored().len(),
+            stored: match message.state() {
+                State::Stored(copies) => copies,
+                _ => message.stored().len(),
+            },
             carriers: message.stored().iter().map(carrier).collect(),
             packet: message.packet_id().to_string(),
+            packets: message.packets(),
+            packets_stored: message.packets_stored(),
             created_ms: message.created_ms(),
             proof: message.proof().map(|secret| hex(secret.as_bytes())),
             delete_hash: hex(&message.delete_hash()),
@@ -240,15 +249,16 @@ pub(crate) fn settle_sent(
         };
         let (carrier, answer) = (done.carrier, done.answer.clone());
         match &done.task {
-            Task::Deposit { message, .. } => {
+            Task::Deposit { message, packet } => {
                 let address = carriers.address(&carrier);
-                let next = outbox.deposited(*message, carrier, address, answer, now.time);
+                let id = packet.id();
+                let next = outbox.deposited(*message, id, carrier, address, answer, now.time);
                 if let Some(task) = next {
                     errands.add(carrier, task, now.time);
                 }
             }
-            Task::Ask { message, .. } => {
-                let word = outbox.answered(*message, carrier, answer, now.time);
+            Task::Ask { message, id } => {
+                let word = outbox.answered(*message, *id, carrier, answer, now.time);
                 if word == Word::Forged {
                     drops.count(DropReason::ProofForged);
                 }
@@ -259,7 +269,10 @@ pub(crate) fn settle_sent(
                     receipts.tell(message.packet_id(), secret, message.holders(), now.time);
                 }
             }
-            Task::Fetch { .. } | Task::Subscribe { .. } | Task::Receipt { .. } => {}
+            Task::Fetch { .. }
+            | Task::Look { .. }
+            | Task::Subscribe { .. }
+            | Task::Receipt { .. } => {}
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::drops::Drops;
 use crate::errands::Errands;
 use crate::fetch::Subscribers;
 use crate::fetcher::Fetcher;
+use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
 use crate::life::day_of;
 use crate::limits::CACHE_BYTES;
@@ -156,6 +157,7 @@ fn equip_all(
                 Fetcher::default(),
                 DayKeys::default(),
                 Inbox::default(),
+                Gatherer::default(),
                 seen,
             ),
             settings,
@@ -193,7 +195,7 @@ mod tests {
 
     /// One World holds a million nodes, of which nearly all only carry. None of these has memory elsewhere until it is used.
     #[test]
-    fn what_a_node_is_equipped_with_takes_a_kilobyte_at_most() {
+    fn what_a_node_is_equipped_with_takes_half_a_kilobyte_at_most() {
         let sizes = [
             size_of::<RelaySettings>(),
             size_of::<Cache>(),
@@ -208,11 +210,12 @@ mod tests {
             size_of::<Fetcher>(),
             size_of::<DayKeys>(),
             size_of::<Inbox>(),
+            size_of::<Gatherer>(),
             size_of::<Seen>(),
         ];
         // Beside each stand two ticks of bevy's change detection.
         let bytes: usize = sizes.iter().map(|size| size + 8).sum();
-        assert!(bytes <= 1_024, "{bytes}: {sizes:?}");
+        assert!(bytes <= 512, "{bytes}: {sizes:?}");
     }
 
     #[test]

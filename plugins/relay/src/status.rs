@@ -5,6 +5,7 @@ use crate::card::Card;
 use crate::drops::Drops;
 use crate::errands::Errands;
 use crate::fetcher::Fetcher;
+use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::nodes::{NodeName, Nodes, failed, refused};
@@ -34,6 +35,8 @@ struct Status {
     errands: usize,
     outbox: usize,
     unconfirmed: usize,
+    /// Messages of which fragments are missing.
+    incomplete: usize,
     /// Links of its own choosing or others', without those on which this node hides.
     links: usize,
     /// Each carrier that may hold mail has been asked at least once, and no new ones are heard of.
@@ -49,7 +52,7 @@ type Facts<'a> = (
     (&'a Identity, &'a RelaySettings),
     (&'a Cache, &'a Tombstones, &'a Drops),
     (&'a AddressBook, &'a Errands, &'a Outbox),
-    (&'a Inbox, &'a Fetcher, &'a Receipts),
+    (&'a Inbox, &'a Fetcher, &'a Gatherer, &'a Receipts),
     &'a Traffic,
 );
 
@@ -63,11 +66,12 @@ pub(crate) fn call_status(
     let node = names.find(&call.params.node)?;
     let (own, kept, work, mail, traffic) = nodes.get(node).map_err(|error| failed(&error))?;
     let ((identity, settings), (cache, tombstones, drops)) = (own, kept);
-    let ((book, errands, outbox), (inbox, fetcher, receipts)) = (work, mail);
+    let ((book, errands, outbox), (inbox, fetcher, gatherer, receipts)) = (work, mail);
     let me = identity.id();
     let carriers = book
         .entries()
-        .filter(|peer| peer.about.carries() && peer.id != me);
+        .filter(|peer| peer.about.carries() && peer.id != me)
+        .count();
     Answer::of(Status {
         id: me.to_string(),
         carry: settings.carry,
@@ -76,7 +80,7 @@ pub(crate) fn call_status(
         cache_capacity: cache.capacity(),
         price_bits: cache.price(),
         tombstones: tombstones.len(),
-        carriers_known: carriers.count(),
+        carriers_known: carriers,
         errand_links: errands.links(),
         errands: errands.len(),
         outbox: outbox.messages().count(),
@@ -85,7 +89,8 @@ pub(crate) fn call_status(
             .iter()
             .filter(|peer| peer.node == node && !peer.hidden)
             .count(),
-        asked_all: fetcher.has_asked_all(now.time),
+        asked_all: fetcher.has_asked_all(now.time) && gatherer.has_asked_all(carriers),
+        incomplete: gatherer.len(),
         receipts_waiting: receipts.waiting(),
         traffic: *traffic,
         drops: drops

@@ -30,16 +30,11 @@ fn a_file_comes_with_its_name_and_one_too_large_is_refused_with_its_size_and_the
         let params = json!({ "node": node, "to": card, "name": name });
         scene.call("relay.send", params, body)
     };
-    let refused = send(&mut scene, Some("notes.txt"), &[7; 884]).unwrap_err();
+    let refused = send(&mut scene, Some("notes.txt"), &[7; 65_537]).unwrap_err();
     assert_eq!(refused.code, "message");
     assert_eq!(
         refused.message,
-        "884 bytes do not fit one packet, which holds 883"
-    );
-    let refused = send(&mut scene, None, &[b'a'; 893]).unwrap_err();
-    assert_eq!(
-        refused.message,
-        "893 bytes do not fit one packet, which holds 892"
+        "65537 bytes do not fit one message, which holds 65536"
     );
     let refused = send(&mut scene, Some("../notes.txt"), b"x").unwrap_err();
     assert_eq!(refused.code, "message");
@@ -59,6 +54,73 @@ fn a_file_comes_with_its_name_and_one_too_large_is_refused_with_its_size_and_the
         (&json!("file"), &json!("notes.txt"))
     );
     assert_eq!(item.body, vec![7; 883]);
+}
+
+/// Bytes in which every fragment differs.
+fn long(bytes: u32) -> Vec<u8> {
+    (0..bytes)
+        .flat_map(|n| {
+            (n / 4)
+                .to_le_bytes()
+                .into_iter()
+                .skip(n as usize % 4)
+                .take(1)
+        })
+        .collect()
+}
+
+// PROTOCOL 3.5
+#[test]
+fn a_message_of_64_kib_comes_whole_though_its_sender_and_three_carriers_are_gone() {
+    let mut scene = Scene::new(5, 10);
+    let all = scene.carriers(12);
+    let (alice, bob) = (scene.spawn(1, person()), scene.spawn(2, person()));
+    let card = scene.card(bob);
+    scene.knows(alice, 12);
+    scene.knows(bob, 12);
+    let file = long(65_536);
+    let params = json!({ "node": alice.id.to_string(), "to": card, "name": "film.bin" });
+    let sent = scene.call("relay.send", params, &file).unwrap();
+    assert_eq!(sent.value["bytes"], 320 + 64 * 1_088);
+    let id = sent.value["id"].as_str().unwrap().to_owned();
+    let all_stored = |scene: &mut Scene| scene.own(alice, &id)["stored"] == 8;
+    assert!((0..600).any(|_| {
+        scene.run.run_for(seconds(1));
+        all_stored(&mut scene)
+    }));
+    scene.end(alice);
+    all[..3].iter().for_each(|carrier| scene.cut(*carrier));
+    let inbox = scene.receive(bob);
+    let item = scene.next(&inbox, minutes(10)).expect("the file");
+    assert_eq!(item.value["name"], "film.bin");
+    assert!(item.body == file);
+    // Once the application has it, every packet of it is ended wherever carriers are in reach.
+    scene.confirm(bob, &item);
+    scene.run.run_for(minutes(5));
+    let left = all[3..].iter().map(|carrier| scene.packets(*carrier));
+    assert_eq!(left.sum::<usize>(), 0);
+}
+
+// PROTOCOL 3.5, 4.3
+#[test]
+fn the_sender_of_fragments_learns_that_all_have_arrived_from_the_head_alone() {
+    let (mut scene, all, alice, bob, card) = scene(9, person(), person());
+    let text = "tea ".repeat(2_000);
+    let inbox = scene.receive(bob);
+    let message = scene.send(alice, &card, &text);
+    let item = scene.next(&inbox, minutes(5)).expect("the text");
+    assert!(item.body == text.as_bytes());
+    let told = scene.own(alice, &message);
+    assert_ne!(told["state"], "delivered", "before the application has it");
+    assert_eq!(
+        (&told["packets"], &told["packets_stored"]),
+        (&json!(9), &json!(9))
+    );
+    scene.confirm(bob, &item);
+    scene.until_state(alice, &message, "delivered", minutes(5));
+    scene.run.run_for(minutes(2));
+    assert!(holders(&scene, &all).is_empty());
+    assert!(scene.next(&inbox, minutes(30)).is_none(), "it came once");
 }
 
 #[test]

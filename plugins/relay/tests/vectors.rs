@@ -3,7 +3,7 @@
 
 use data_encoding::HEXLOWER;
 use dunlin_net::{Identity, PeerId};
-use dunlin_relay::{Card, Claim, Envelope, Head, Kind, Mailbox, Packet, open, seal};
+use dunlin_relay::{Card, Claim, Content, Envelope, Head, Kind, Mailbox, Packet, open, seal};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};
@@ -116,7 +116,10 @@ fn packets_are_these_bytes() {
         assert_eq!(packet.id().to_string(), vector["id"]);
         let opened = open(&bob, &packet).unwrap();
         assert_eq!(hex(opened.from.as_bytes()), kept["sender_id"]);
-        assert_eq!(hex(&opened.head.message), vector["message"]);
+        let Content::Whole(head) = opened.content else {
+            panic!("a message in one packet");
+        };
+        assert_eq!(hex(&head.message), vector["message"]);
         assert_eq!(opened.message.to_string(), vector["message_id"]);
         let nonce = unhex(&vector["nonce_of_8_bits"]).try_into().unwrap();
         let worked = packet.with_nonce(nonce);
@@ -125,6 +128,65 @@ fn packets_are_these_bytes() {
             (packet.id(), vector["its_work"].clone())
         );
     }
+}
+
+// PROTOCOL 3.3, 3.4, 3.5
+#[test]
+fn fragments_are_these_bytes() {
+    let ((alice, alice_seed), (bob, bob_seed)) = (identity(1), identity(40));
+    let message: Vec<u8> = (0..=255).cycle().take(2_500).collect();
+    let head = Head {
+        kind: Kind::File("tea.bin".into()),
+        sent_at_ms: 1_767_268_800_000,
+        message: message.clone(),
+    };
+    let envelope = Envelope {
+        tag: mailbox().public().tag(DAY),
+        day: DAY,
+        expiry_hours: 336,
+    };
+    let mut random = ChaCha20Rng::from_seed([5; 32]);
+    let sealed = seal(&alice, &bob.id(), envelope, &head, &mut random).unwrap();
+    let opened = open(&bob, &sealed.packet).unwrap();
+    let fragments = sealed.fragments.iter().zip(&opened.fragments);
+    let fragments: Vec<Value> = fragments
+        .map(|(packet, key)| {
+            json!({
+                "packet": hex(packet.bytes()),
+                "id": packet.id().to_string(),
+                "tag": key.tag().to_string(),
+                "delete_secret": hex(key.secret().as_bytes()),
+            })
+        })
+        .collect();
+    let built = json!({
+        "what": "PROTOCOL 3.5: a message of 2,500 bytes, its head and three fragments",
+        "sender_seed": hex(&alice_seed),
+        "recipient_seed": hex(&bob_seed),
+        "mailbox_seed": hex(&[9; 32]),
+        "random": "rand_chacha's ChaCha20Rng of 32 bytes of 5; ikmE of the outer seal, then of the inner",
+        "message": hex(&message),
+        "content": hex(&head.encode().unwrap().1),
+        "head": hex(sealed.packet.bytes()),
+        "fragments": fragments,
+    });
+    let kept = check("fragments.json", &built);
+    // And the other way: from the file alone, by the recipient's seed.
+    let bob = Identity::from_seed(&unhex(&kept["recipient_seed"]).try_into().unwrap()).unwrap();
+    let packet = |value: &Value| Packet::parse(unhex(value).into()).unwrap();
+    let opened = open(&bob, &packet(&kept["head"])).unwrap();
+    let mut whole = Vec::new();
+    for (key, fragment) in opened
+        .fragments
+        .iter()
+        .zip(kept["fragments"].as_array().unwrap())
+    {
+        whole.extend_from_slice(&key.open(&packet(&fragment["packet"])).unwrap());
+    }
+    let Content::Outline(outline) = opened.content else {
+        panic!("a message in fragments");
+    };
+    assert_eq!(hex(&outline.fill(&whole).unwrap().message), kept["message"]);
 }
 
 // PROTOCOL 4.1, 4.2

@@ -139,7 +139,7 @@ pub struct Traffic {
         skip_serializing_if = "Option::is_none"
     )]
     pub until: Option<Duration>,
-    /// How long each is, 1 to 892.
+    /// How long each is, 1 to 65,536.
     pub bytes: usize,
     /// Each is sent by somebody else, who goes for good as soon as it is stored. They need a population of their own,
     /// without any other part in messages.

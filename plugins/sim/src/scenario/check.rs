@@ -6,7 +6,7 @@ use super::{Attackers, Must, Partition, Population, Scenario, Traffic};
 use crate::attack::{ATTACKS, Attack};
 use crate::places::{PREFIX_HOSTS_MAX, PREFIXES_MAX};
 use dunlin_net::limits::LINKS_OUTBOUND;
-use dunlin_relay::limits::{EXPIRY_HOURS_MAX, TEXT_BYTES_MAX};
+use dunlin_relay::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX};
 use std::time::Duration;
 
 /// Hosts that a network behind NATs has: 10.0.0.0/8.
@@ -215,8 +215,8 @@ impl Check<'_> {
             );
             self.fault("sender_leaves", what);
         }
-        if !(1..=TEXT_BYTES_MAX).contains(&traffic.bytes) {
-            self.fault("bytes", format!("bytes goes from 1 to {TEXT_BYTES_MAX}"));
+        if !(1..=MESSAGE_BYTES_MAX).contains(&traffic.bytes) {
+            self.fault("bytes", format!("bytes goes from 1 to {MESSAGE_BYTES_MAX}"));
         }
         let until = traffic.until.unwrap_or(scenario.duration);
         if until > scenario.duration {

@@ -147,7 +147,7 @@ fn what_does_not_fit_together_is_told_all_at_once() {
         .replace("count = 1_000", "count = 0")
         .replace(
             "bytes = 200",
-            "bytes = 900\nuntil = \"3 h\"\nto_away = \"15 days\"",
+            "bytes = 65_537\nuntil = \"3 h\"\nto_away = \"15 days\"",
         )
         .replace("percent = 7.5", "percent = nan")
         .replace("percent = 30", "percent = 100")
@@ -168,7 +168,7 @@ fn what_does_not_fit_together_is_told_all_at_once() {
                 25,
                 "no nodes are called \"poeple\"; did you mean \"people\"?"
             ),
-            (27, "bytes goes from 1 to 892"),
+            (27, "bytes goes from 1 to 65536"),
             (28, "until is 3 h, but the run ends after 2 h"),
             (
                 29,
@@ -246,7 +246,7 @@ fn each_thing_that_cannot_be_is_told() {
             "bytes = 200\nuntil = \"10 min\"",
             "no time for messages: they begin after 10 min",
         ),
-        ("bytes = 200", "bytes = 0", "bytes goes from 1 to 892"),
+        ("bytes = 200", "bytes = 0", "bytes goes from 1 to 65536"),
         ("for = \"5 min\"", "for = \"0 s\"", "for is 0"),
         (
             "at = \"10 min\"",

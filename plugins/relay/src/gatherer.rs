@@ -1,0 +1,309 @@
+//! Messages of which fragments are missing: who is asked for which, and when again. PROTOCOL 3.5
+//!
+//! Each fragment has a timer of its own, as RFC 6206 (Trickle) has it: it asks two carriers of those nearest to its tag, the next two
+//! after twice the time, and never a network at large.
+
+use crate::errands::Task;
+use crate::fragment::FragmentKey;
+use crate::head::{Content, Outline};
+use crate::inbox::{Fragment, Received};
+use crate::life;
+use crate::limits::{ASKED, FRAGMENT_BYTES, GATHERINGS_MAX};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
+use crate::placement::{Candidate, place};
+use crate::seal::Opened;
+use crate::seldom::{Empty, Seldom};
+use dunlin_engine::Time;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::PeerId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Trickle's shortest and longest interval.
+const WAIT_MIN: Duration = Duration::from_millis(300);
+const WAIT_MAX: Duration = Duration::from_mins(1);
+/// Carriers asked for a fragment at a time.
+const AT_ONCE: usize = 2;
+/// Before that no message gives its place to another: what exists is there by then.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The messages that a node gathers: at most 64.
+#[derive(Component, Default)]
+pub struct Gatherer(Seldom<BTreeMap<PacketId, Gathering>>);
+
+impl Empty for BTreeMap<PacketId, Gathering> {
+    const EMPTY: &'static BTreeMap<PacketId, Gathering> = &BTreeMap::new();
+}
+
+pub(crate) struct Gathering {
+    from: PeerId,
+    message: MessageId,
+    secret: DeleteSecret,
+    outline: Outline,
+    tag: Tag,
+    carriers: BTreeSet<PeerId>,
+    rows: Vec<Row>,
+    expires_ms: u64,
+    /// When it began, or a fragment last came.
+    progress: Time,
+}
+
+struct Row {
+    key: FragmentKey,
+    found: Option<Found>,
+    asking: BTreeSet<PeerId>,
+    /// How many carriers were asked.
+    asked: usize,
+    next: Time,
+    wait: Duration,
+}
+
+struct Found {
+    id: PacketId,
+    part: Zeroizing<Vec<u8>>,
+    carriers: BTreeSet<PeerId>,
+}
+
+impl Gatherer {
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many messages are incomplete.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Of each: who sent it, and how many of its fragments are here of how many.
+    pub fn progress(&self) -> impl Iterator<Item = (MessageId, PeerId, usize, usize)> {
+        self.0.values().map(|gathering| {
+            let here = gathering.rows.iter().filter(|row| row.found.is_some());
+            let (message, from) = (gathering.message, gathering.from);
+            (message, from, here.count(), gathering.rows.len())
+        })
+    }
+
+    /// Whether each missing fragment was asked for wherever it may be.
+    pub(crate) fn has_asked_all(&self, candidates: usize) -> bool {
+        let missing = |gathering: &Gathering| {
+            let rows = gathering.rows.iter().filter(|row| row.found.is_none());
+            rows.fold(true, |all, row| {
+                all && row.asked >= candidates.min(ASKED) && row.asking.is_empty()
+            })
+        };
+        self.0.values().all(missing)
+    }
+
+    /// Whether the fragments of this head are gathered; notes who else has the head.
+    pub(crate) fn knows(&mut self, head: PacketId, carrier: Option<PeerId>) -> bool {
+        if self.0.is_untouched() {
+            return false;
+        }
+        let gathering = self.0.get_mut(&head);
+        gathering
+            .map(|known| known.carriers.extend(carrier))
+            .is_some()
+    }
+
+    /// Whether a tag is that of a fragment which is missing.
+    pub(crate) fn wants(&self, tag: Tag) -> bool {
+        let mut rows = self.0.values().flat_map(|gathering| &gathering.rows);
+        rows.any(|row| row.key.tag() == tag && row.found.is_none())
+    }
+
+    /// Begins with a head that was opened. `false` if there is no room now: it stays with its carriers.
+    pub(crate) fn begin(
+        &mut self,
+        head: &Packet,
+        opened: Opened,
+        carrier: Option<PeerId>,
+        now: Time,
+    ) -> bool {
+        let Content::Outline(outline) = opened.content else {
+            return false;
+        };
+        if self.0.len() >= GATHERINGS_MAX {
+            let idle = self
+                .0
+                .iter()
+                .min_by_key(|(id, gathering)| (gathering.progress, **id));
+            let idle = idle.filter(|(_, gathering)| now - gathering.progress >= PATIENCE);
+            let Some(id) = idle.map(|(id, _)| *id) else {
+                return false;
+            };
+            self.0.remove(&id);
+        }
+        let row = |key| Row {
+            key,
+            found: None,
+            asking: BTreeSet::new(),
+            asked: 0,
+            next: now,
+            wait: WAIT_MIN,
+        };
+        let gathering = Gathering {
+            from: opened.from,
+            message: opened.message,
+            secret: opened.secret,
+            outline,
+            tag: head.tag(),
+            carriers: carrier.into_iter().collect(),
+            rows: opened.fragments.into_iter().map(row).collect(),
+            expires_ms: life::expiry_ms(head.day(), head.expiry_hours()),
+            progress: now,
+        };
+        self.0.insert(head.id(), gathering);
+        true
+    }
+
+    /// Whom to ask for what now. Gives up what has expired everywhere by now.
+    // PROTOCOL 3.5
+    pub(crate) fn poll(
+        &mut self,
+        now: Time,
+        unix_ms: u64,
+        candidates: &[Candidate],
+        may_reach: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Task)> {
+        let mut tasks = Vec::new();
+        if self.0.is_empty() {
+            return tasks;
+        }
+        self.0
+            .retain(|_, gathering| unix_ms < gathering.expires_ms + 2 * life::DAY_MS as u64);
+        let rows = self
+            .0
+            .values_mut()
+            .flat_map(|gathering| &mut gathering.rows);
+        for row in rows.filter(|row| row.found.is_none() && row.next <= now) {
+            let tag = row.key.tag();
+            let nearest = place(tag, candidates, ASKED);
+            let from = row.asked % nearest.len().max(1);
+            let in_turn = nearest
+                .iter()
+                .cycle()
+                .skip(from)
+                .take(AT_ONCE.min(nearest.len()));
+            for carrier in in_turn {
+                row.asked += 1;
+                if may_reach(&carrier.id) && row.asking.insert(carrier.id) {
+                    tasks.push((carrier.id, Task::Look { tag }));
+                }
+            }
+            // Somewhere in the second half of the interval, or all fragments would be asked for at once. The tag is as good as chance.
+            let share = u32::from(tag.0[0] ^ row.asked as u8);
+            row.next = now + row.wait / 2 + row.wait * share / 512;
+            row.wait = (row.wait * 2).min(WAIT_MAX);
+        }
+        tasks
+    }
+
+    /// When [`poll`](Self::poll) has something to do next.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        let rows = self.0.values().flat_map(|gathering| &gathering.rows);
+        let missing = rows.filter(|row| row.found.is_none());
+        missing.map(|row| row.next).min()
+    }
+
+    /// A carrier answered, or could not be reached.
+    pub(crate) fn looked(&mut self, tag: Tag, carrier: &PeerId) {
+        if let Some((_, row)) = self.row_mut(tag) {
+            row.asking.remove(carrier);
+        }
+    }
+
+    fn row_mut(&mut self, tag: Tag) -> Option<(&mut Time, &mut Row)> {
+        if self.0.is_untouched() {
+            return None;
+        }
+        self.0.values_mut().find_map(|gathering| {
+            let row = gathering.rows.iter_mut().find(|row| row.key.tag() == tag)?;
+            Some((&mut gathering.progress, row))
+        })
+    }
+
+    /// A packet came under the tag of a fragment. `None` if no fragment has this tag, `false` if it is something else: whoever knows a tag may
+    /// put anything under it.
+    pub(crate) fn take(
+        &mut self,
+        packet: &Packet,
+        carrier: Option<PeerId>,
+        now: Time,
+    ) -> Option<bool> {
+        let (progress, row) = self.row_mut(packet.tag())?;
+        if let Some(found) = &mut row.found {
+            let same = found.id == packet.id();
+            if same {
+                found.carriers.extend(carrier);
+            }
+            return Some(same);
+        }
+        let Some(part) = row.key.open(packet) else {
+            return Some(false);
+        };
+        *progress = now;
+        row.found = Some(Found {
+            id: packet.id(),
+            part,
+            carriers: carrier.into_iter().collect(),
+        });
+        Some(true)
+    }
+
+    /// Messages of which all fragments are here now; `None` for one whose fragments are not what its head says.
+    pub(crate) fn take_whole(&mut self) -> Vec<(PacketId, Option<Received>)> {
+        let whole = |(id, gathering): (&PacketId, &Gathering)| {
+            let whole = gathering.rows.iter().all(|row| row.found.is_some());
+            whole.then_some(*id)
+        };
+        let ids: Vec<PacketId> = self.0.iter().filter_map(whole).collect();
+        let mut messages = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(gathering) = self.0.remove(&id) {
+                messages.push((id, gathering.put_together()));
+            }
+        }
+        messages
+    }
+
+    /// The tags of fragments for which nobody was asked yet.
+    pub(crate) fn fresh(&self) -> Vec<Tag> {
+        let rows = self.0.values().flat_map(|gathering| &gathering.rows);
+        let fresh = rows.filter(|row| row.found.is_none() && row.asked == 0);
+        fresh.map(|row| row.key.tag()).collect()
+    }
+}
+
+impl Gathering {
+    fn put_together(self) -> Option<Received> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.rows.len() * FRAGMENT_BYTES));
+        let mut fragments = Vec::with_capacity(self.rows.len());
+        for row in self.rows {
+            let found = row.found?;
+            bytes.extend_from_slice(&found.part);
+            fragments.push(Fragment {
+                id: found.id,
+                tag: row.key.tag(),
+                secret: row.key.secret().clone(),
+                carriers: found.carriers,
+            });
+        }
+        Some(Received {
+            message: self.message,
+            from: self.from,
+            tag: self.tag,
+            head: self.outline.fill(&bytes).ok()?,
+            secret: self.secret,
+            carriers: self.carriers,
+            fragments,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "gatherer_tests.rs"]
+mod tests;
