@@ -39,6 +39,23 @@ fn it_arrives_when_three_in_ten_are_lost_each_way_and_five_that_had_it_fail() {
     away(30.0, 5);
 }
 
+// PROTOCOL 3.5
+#[test]
+fn a_letter_of_sixty_four_kibibytes_waits_as_a_short_one_does() {
+    let (mut sim, alice, bob, _) = alice_bob_and(12, 5.0);
+    let letter = "Tea at four? ".repeat(5_000);
+    sim.stop(bob);
+    let message = sim.send(alice, bob, &letter);
+    sim.run_until(minutes(10), |sim| sim.status(message) == State::Stored(8));
+    sim.stop(alice);
+    let holders = sim.holders(message);
+    holders[..3].iter().for_each(|carrier| sim.stop(*carrier));
+    sim.start(bob);
+    sim.run_until(minutes(10), |sim| sim.inbox(bob) == [letter.as_str()]);
+    sim.start(alice);
+    sim.run_until(minutes(10), |sim| sim.status(message) == State::Delivered);
+}
+
 /// Carriers of which none goes, for as long as a message can live.
 fn for_days() -> (Sim, dunlin_sim::Who, dunlin_sim::Who) {
     let mut sim = Sim::from_env_seed();

@@ -14,6 +14,10 @@ pub(crate) struct News<'a> {
 struct Message {
     what: String,
     state: String,
+    /// On how many carriers each packet of it is, at least.
+    stored: u64,
+    /// How many packets it is, and how many of them are with somebody.
+    packets: [u64; 2],
     carriers: Vec<Value>,
     proof: Option<String>,
 }
@@ -23,14 +27,20 @@ impl Message {
         Message {
             what,
             state: item["state"].as_str().unwrap_or_default().to_owned(),
+            stored: item["stored"].as_u64().unwrap_or(0),
+            packets: ["packets", "packets_stored"].map(|key| item[key].as_u64().unwrap_or(0)),
             carriers: item["carriers"].as_array().cloned().unwrap_or_default(),
             proof: item["proof"].as_str().map(str::to_owned),
         }
     }
 
     fn text(&self) -> String {
+        let [packets, lie] = self.packets;
         match (self.state.as_str(), &self.proof) {
-            ("stored", _) => format!("{}  stored ({})", self.what, self.carriers.len()),
+            ("stored", _) => format!("{}  stored ({})", self.what, self.stored),
+            ("sent", _) if packets > 1 => {
+                format!("{}  sent ({lie} of {packets} packets)", self.what)
+            }
             (state, Some(proof)) => format!("{}  {state}, proof {proof}", self.what),
             (state, None) => format!("{}  {state}", self.what),
         }
@@ -41,6 +51,9 @@ impl Message {
             "message": id,
             "what": self.what,
             "state": self.state,
+            "stored": self.stored,
+            "packets": self.packets[0],
+            "packets_stored": self.packets[1],
             "carriers": self.carriers,
             "proof": self.proof,
         })
@@ -82,7 +95,7 @@ impl<'a> News<'a> {
     pub(crate) fn all_stored(&self, wanted: usize) -> bool {
         self.messages.values().all(|message| {
             message.state == "delivered"
-                || (message.state == "stored" && message.carriers.len() >= wanted)
+                || (message.state == "stored" && message.stored >= wanted as u64)
         })
     }
 

@@ -4,6 +4,7 @@
 use crate::card::Card;
 use crate::frames::Frame;
 use crate::head::{Content, Head};
+use crate::limits::FRAGMENTS_MAX;
 use crate::mailbox::Mailbox;
 use crate::outbox_disk;
 use crate::packet::Packet;
@@ -44,8 +45,14 @@ pub fn frame(bytes: &[u8]) {
 /// The content of an opened packet.
 // PROTOCOL 3.4
 pub fn head(bytes: &[u8]) {
-    let Ok(Content::Whole(head)) = Head::decode(bytes) else {
-        return; // No message, or one of which only fragments tell what it is.
+    let head = match Head::decode(bytes) {
+        Ok(Content::Whole(head)) => head,
+        Ok(Content::Outline(outline)) => {
+            assert!((1..=FRAGMENTS_MAX).contains(&outline.fragments()));
+            let _ = outline.fill(bytes);
+            return;
+        }
+        Err(_) => return,
     };
     // Whoever sealed it may have put a short message into a large packet, so only the shorter of the two is compared.
     if let Ok((class, content, _)) = head.encode() {

@@ -194,7 +194,7 @@ impl Outbox {
         now: Time,
     ) -> Option<Task> {
         let message = open_mut(&mut self.messages, id)?;
-        let before = message.state();
+        let before = standing(message);
         let part = message.part_mut(packet)?;
         part.depositing.remove(&carrier);
         match answer {
@@ -251,7 +251,7 @@ impl Outbox {
         let Some(message) = open_mut(&mut self.messages, id) else {
             return Word::Good;
         };
-        let before = message.state();
+        let before = standing(message);
         let is_head = message.packet_id() == packet;
         let Some(part) = message.part_mut(packet) else {
             return Word::Good;
@@ -296,12 +296,17 @@ impl Outbox {
     }
 
     /// Notes a message that stands elsewhere than before; one in many fragments would else be written down at each of 500 copies.
-    fn note_state(&mut self, id: MessageId, before: State) {
+    fn note_state(&mut self, id: MessageId, before: (State, usize)) {
         let message = self.messages.get(&id);
-        if message.is_some_and(|message| message.state() != before) {
+        if message.is_some_and(|message| standing(message) != before) {
             self.changed.insert(id);
         }
     }
+}
+
+/// What is told of it.
+fn standing(message: &OwnMessage) -> (State, usize) {
+    (message.state(), message.packets_stored())
 }
 
 fn open_mut(

@@ -74,3 +74,9 @@ fn receipts_with_secrets_made_up_end_nothing() {
 fn frames_of_all_types_with_anything_in_them_do_no_harm() {
     holds("babble-is-refused.toml");
 }
+
+// PROTOCOL 3.5
+#[test]
+fn long_messages_come_whole_or_not_at_all() {
+    holds("long-messages-come-whole.toml");
+}
