@@ -59,7 +59,7 @@ fn a_message_is_whole_once_its_last_fragment_came_in_whatever_order() {
     assert_eq!(sealed.fragments.len(), 64);
     let mut gatherer = begun(&sealed);
     let carrier = Some(identity(9).id());
-    for fragment in sealed.fragments.iter().rev() {
+    for (fragment, _) in sealed.fragments.iter().rev() {
         assert!(gatherer.take_whole().is_empty() && gatherer.wants(fragment.tag()));
         assert_eq!(gatherer.take(fragment, carrier, seconds(1)), Some(true));
         assert_eq!(gatherer.take(fragment, carrier, seconds(1)), Some(true));
@@ -78,7 +78,7 @@ fn a_message_is_whole_once_its_last_fragment_came_in_whatever_order() {
             .enumerate()
             .all(|(at, byte)| *byte == (at % 251) as u8)
     );
-    for (fragment, packet) in received.fragments.iter().zip(&sealed.fragments) {
+    for (fragment, (packet, _)) in received.fragments.iter().zip(&sealed.fragments) {
         assert_eq!(fragment.id, packet.id());
         assert!(fragment.secret.ends(&packet.delete_hash()));
     }
@@ -90,15 +90,18 @@ fn a_message_is_whole_once_its_last_fragment_came_in_whatever_order() {
 fn a_packet_that_somebody_else_put_under_the_tag_changes_nothing() {
     let (ours, theirs) = (sealed(7, 2_000), sealed(8, 2_000));
     let mut gatherer = begun(&ours);
-    let fragment = &ours.fragments[0];
-    let mut bytes = theirs.fragments[0].bytes().to_vec();
+    let fragment = &ours.fragments[0].0;
+    let mut bytes = theirs.fragments[0].0.bytes().to_vec();
     bytes[16..32].copy_from_slice(&fragment.tag().0);
     let forged = Packet::parse(bytes.clone().into()).unwrap();
     assert_eq!(gatherer.take(&forged, None, Time::ZERO), Some(false));
     bytes[32..48].copy_from_slice(&fragment.delete_hash());
     let forged = Packet::parse(bytes.into()).unwrap();
     assert_eq!(gatherer.take(&forged, None, Time::ZERO), Some(false));
-    assert_eq!(gatherer.take(&theirs.fragments[0], None, Time::ZERO), None);
+    assert_eq!(
+        gatherer.take(&theirs.fragments[0].0, None, Time::ZERO),
+        None
+    );
     for bit in (0..fragment.bytes().len() * 8).step_by(61) {
         let mut bytes = fragment.bytes().to_vec();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -121,7 +124,7 @@ fn a_missing_fragment_is_asked_for_at_the_sixteen_nearest_and_ever_more_seldom()
     let sealed = sealed(7, 1_000);
     let mut gatherer = begun(&sealed);
     let all = candidates(40);
-    let tag = sealed.fragments[0].tag();
+    let tag = sealed.fragments[0].0.tag();
     let nearest: BTreeSet<PeerId> = place(tag, &all, ASKED).iter().map(|c| c.id).collect();
     let (mut asked, mut times) = (BTreeSet::new(), Vec::new());
     while times.len() < 20 {
@@ -171,7 +174,7 @@ fn heads_without_fragments_cannot_keep_out_a_message_that_has_them() {
     assert!(gatherer.begin(&late.packet, open(&late), None, seconds(60)));
     assert_eq!(gatherer.len(), GATHERINGS_MAX);
     assert_eq!(
-        gatherer.take(&late.fragments[0], None, seconds(60)),
+        gatherer.take(&late.fragments[0].0, None, seconds(60)),
         Some(true)
     );
     assert_eq!(gatherer.take_whole().len(), 1);

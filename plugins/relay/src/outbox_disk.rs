@@ -94,6 +94,13 @@ pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
         }
         if !whole {
             bytes.push(u8::from(part.ended));
+            match &part.secret {
+                None => bytes.extend([0; 17]),
+                Some(secret) => {
+                    bytes.push(1);
+                    bytes.extend(secret.as_bytes());
+                }
+            }
             bytes.extend((part.packet.bytes().len() as u16).to_le_bytes()); // 320 or 1,088.
         }
         bytes.extend_from_slice(part.packet.bytes());
@@ -127,13 +134,14 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
         _ => return None,
     };
     let to = PeerId::from_bytes(*to).ok()?;
-    let mut message = OwnMessage::new(to, [], u64::from_le_bytes(*created_ms), now);
-    while !rest.is_empty() && message.parts.len() <= FRAGMENTS_MAX {
-        message.parts.push(part(&mut rest, whole, now)?);
+    let mut parts = Vec::new();
+    while !rest.is_empty() && parts.len() <= FRAGMENTS_MAX {
+        parts.push(part(&mut rest, whole, now)?);
     }
-    if !rest.is_empty() || message.parts.is_empty() {
+    if !rest.is_empty() || parts.is_empty() {
         return None;
     }
+    let mut message = OwnMessage::new(to, parts, u64::from_le_bytes(*created_ms), now);
     message.end = end;
     message.ask_first(now);
     Some((MessageId(*id), message))
@@ -149,15 +157,18 @@ fn part(rest: &mut &[u8], whole: bool, now: Time) -> Option<OwnPacket> {
         stored.push((PeerId::from_bytes(*carrier).ok()?, decode_address(address)?));
         left = after;
     }
-    let (mut ended, mut bytes) = (false, left.len());
+    let (mut ended, mut secret, mut bytes) = (false, None, left.len());
     if !whole {
-        let (&[flag, low, high], after) = left.split_first_chunk()?;
-        (ended, bytes, left) = (flag != 0, u16::from_le_bytes([low, high]).into(), after);
+        let (&[flag, has_secret], after) = left.split_first_chunk()?;
+        let (shown, after) = after.split_first_chunk()?;
+        let (length, after) = after.split_first_chunk()?;
+        secret = (has_secret != 0).then(|| DeleteSecret::new(*shown));
+        (ended, bytes, left) = (flag != 0, u16::from_le_bytes(*length).into(), after);
     }
     let (packet, left) = left.split_at_checked(bytes)?;
     *rest = left;
     let mut part = OwnPacket::new(Packet::parse(Bytes::copy_from_slice(packet)).ok()?, now);
-    part.ended = ended;
+    (part.ended, part.secret) = (ended, secret);
     part.stored.extend(stored);
     Some(part)
 }
@@ -177,7 +188,12 @@ mod tests {
     fn message(end: Option<End>) -> OwnMessage {
         let packet = crate::packet::tests::packet(Class::Large, Tag([3; 16]), 20_000, 7);
         let peer = |n| Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id();
-        let mut message = OwnMessage::new(peer(0), [packet], NOON, Time::ZERO);
+        let mut message = OwnMessage::new(
+            peer(0),
+            vec![OwnPacket::new(packet, Time::ZERO)],
+            NOON,
+            Time::ZERO,
+        );
         message.end = end;
         let address = "127.0.0.1:9000".parse().unwrap();
         message.parts[0]
@@ -221,6 +237,7 @@ mod tests {
             let packet = crate::packet::tests::packet(Class::Large, tag, 20_000, n);
             let mut part = OwnPacket::new(packet, Time::ZERO);
             part.ended = n % 2 == 0;
+            part.secret = Some(DeleteSecret::new([n; 16]));
             let carriers = (0..n % 3).map(|n| (own.to, n)).map(|(to, _)| (to, address));
             part.stored.extend(carriers);
             own.parts.push(part);
@@ -230,6 +247,8 @@ mod tests {
         for (a, b) in own.parts.iter().zip(&again.parts) {
             assert_eq!((&a.packet, a.ended), (&b.packet, b.ended));
             assert_eq!(a.stored, b.stored);
+            let secret = |part: &OwnPacket| part.secret.as_ref().map(|secret| *secret.as_bytes());
+            assert_eq!(secret(a), secret(b));
         }
         // One more than any message has is none of ours.
         own.parts

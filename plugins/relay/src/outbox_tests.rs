@@ -26,12 +26,17 @@ fn candidates(count: u64) -> Vec<Candidate> {
     (0..count).map(candidate).collect()
 }
 
+fn own<const N: usize>(to: PeerId, packets: [&Packet; N]) -> OwnMessage {
+    let part = |packet: &Packet| OwnPacket::new(packet.clone(), Time::ZERO);
+    OwnMessage::new(to, packets.map(part).into(), NOON, Time::ZERO)
+}
+
 fn outbox() -> (Outbox, Packet) {
     // The secret behind its delete-hash is sixteen sevens.
     let packet = crate::packet::tests::packet(Class::Small, Tag([3; 16]), DAY, 7);
     let to = candidates(1)[0].id;
     let mut outbox = Outbox::default();
-    outbox.add(ID, OwnMessage::new(to, [packet.clone()], NOON, Time::ZERO));
+    outbox.add(ID, own(to, [&packet]));
     (outbox, packet)
 }
 
@@ -292,7 +297,7 @@ fn a_thousand_messages_under_way_and_no_more() {
     let (mut outbox, packet) = outbox();
     for n in 0..OUTBOX_MAX as u128 - 1 {
         assert_eq!(outbox.has_room(), Ok(()));
-        let message = OwnMessage::new(candidates(1)[0].id, [packet.clone()], NOON, Time::ZERO);
+        let message = own(candidates(1)[0].id, [&packet]);
         outbox.add(MessageId(n.to_be_bytes()), message);
     }
     let full = outbox.has_room().unwrap_err();
@@ -309,8 +314,7 @@ fn of_a_message_in_fragments_the_weakest_counts_and_the_head_is_the_proof() {
     let fragment = |n: u8| crate::packet::tests::packet(Class::Large, Tag([n; 16]), DAY, n);
     let fragments = [fragment(20), fragment(60)];
     let to = candidates(1)[0].id;
-    let packets = [&head, &fragments[0], &fragments[1]].map(Packet::clone);
-    outbox.add(ID, OwnMessage::new(to, packets, NOON, Time::ZERO));
+    outbox.add(ID, own(to, [&head, &fragments[0], &fragments[1]]));
     let all = candidates(12);
     let tasks = outbox.poll(seconds(1), NOON, &all, |_| true);
     assert_eq!(tasks.len(), 3 * 8);

@@ -53,6 +53,8 @@ pub struct OwnMessage {
 #[derive(Debug)]
 pub(crate) struct OwnPacket {
     pub(crate) packet: Packet,
+    /// Of a fragment, what ends it: once the head is proved to have arrived, nobody needs the copies.
+    pub(crate) secret: Option<DeleteSecret>,
     /// The recipient has it.
     pub(crate) ended: bool,
     pub(crate) stored: BTreeMap<PeerId, SocketAddr>,
@@ -68,6 +70,7 @@ impl OwnPacket {
     pub(crate) fn new(packet: Packet, now: Time) -> Self {
         Self {
             packet,
+            secret: None,
             ended: false,
             stored: BTreeMap::new(),
             depositing: BTreeSet::new(),
@@ -81,21 +84,15 @@ impl OwnPacket {
 }
 
 impl OwnMessage {
-    /// `packets`: the head, then the fragments.
-    pub(crate) fn new(
-        to: PeerId,
-        packets: impl IntoIterator<Item = Packet>,
-        created_ms: u64,
-        now: Time,
-    ) -> Self {
-        let part = |packet| OwnPacket::new(packet, now);
+    /// `parts`: the head, then the fragments.
+    pub(crate) fn new(to: PeerId, parts: Vec<OwnPacket>, created_ms: u64, now: Time) -> Self {
         Self {
             to,
             created_ms,
             end: None,
             left: false,
             asked_since: now,
-            parts: packets.into_iter().map(part).collect(),
+            parts,
         }
     }
 
@@ -200,10 +197,16 @@ impl OwnMessage {
         }
     }
 
-    /// Every carrier that may have a copy of the head.
-    pub(crate) fn holders(&self) -> impl Iterator<Item = PeerId> {
-        let head = self.head();
-        head.stored.keys().chain(&head.depositing).copied()
+    /// What ends each of its packets once the recipient has shown `proof`, and who may have copies.
+    pub(crate) fn ends(
+        &self,
+        proof: &DeleteSecret,
+    ) -> impl Iterator<Item = (PacketId, DeleteSecret, impl Iterator<Item = PeerId>)> {
+        self.parts.iter().map(move |part| {
+            let holders = part.stored.keys().chain(&part.depositing).copied();
+            let secret = part.secret.as_ref().unwrap_or(proof).clone();
+            (part.packet.id(), secret, holders)
+        })
     }
 
     /// How long until it asks for news again: of the head, which tells whether the message arrived, or of a fragment, of which only

@@ -31,13 +31,13 @@ pub struct Envelope {
     pub expiry_hours: u16,
 }
 
-/// A sealed message. The sender keeps no delete secret: whoever shows one must have opened the packet.
+/// A sealed message. The sender keeps no delete secret of the head: whoever shows that one must have opened the packet.
 #[derive(Debug, Clone)]
 pub struct Sealed {
     /// What goes to the carriers.
     pub packet: Packet,
-    /// And this, if the message does not fit one packet.
-    pub fragments: Vec<Packet>,
+    /// And these, if the message does not fit one packet, with what ends each at its carriers.
+    pub fragments: Vec<(Packet, DeleteSecret)>,
     /// By which sender and recipient name the message.
     pub message: MessageId,
 }
@@ -137,7 +137,8 @@ pub fn seal(
         let key = FragmentKey::export(number, |what, out| exporter.export(what, out));
         let key = key.map_err(|_| SealError::Key)?;
         let fragment = key.seal(day, expiry_hours, part);
-        sealed.fragments.push(fragment.ok_or(SealError::Key)?);
+        let fragment = fragment.ok_or(SealError::Key)?;
+        sealed.fragments.push((fragment, key.secret().clone()));
     }
     Ok(sealed)
 }

@@ -69,16 +69,19 @@ fn fragments_lie_under_tags_and_keys_that_only_the_seal_tells() {
     };
     assert_eq!((sealed.fragments.len(), opened.fragments.len()), (2, 2));
     let mut whole = Vec::new();
-    for (key, packet) in opened.fragments.iter().zip(&sealed.fragments) {
+    for (key, (packet, secret)) in opened.fragments.iter().zip(&sealed.fragments) {
         assert_eq!((key.tag(), packet.day()), (packet.tag(), ENVELOPE.day));
         assert_ne!(packet.tag(), ENVELOPE.tag);
-        assert_eq!(packet.bytes().len(), sealed.fragments[0].bytes().len());
+        assert_eq!(
+            (packet.bytes().len(), key.secret().as_bytes()),
+            (1_088, secret.as_bytes())
+        );
         whole.extend_from_slice(&key.open(packet).unwrap());
     }
     assert!(outline.fill(&whole) == Ok(head(&text)));
-    assert!(opened.fragments[0].open(&sealed.fragments[1]).is_none());
+    assert!(opened.fragments[0].open(&sealed.fragments[1].0).is_none());
     // To somebody else a fragment is a packet that does not open.
-    let error = open(&identity(2), &sealed.fragments[0]).unwrap_err();
+    let error = open(&identity(2), &sealed.fragments[0].0).unwrap_err();
     assert_eq!(error, OpenError::Outer);
 }
 

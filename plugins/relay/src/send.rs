@@ -13,7 +13,7 @@ use crate::messages::{ErrandDone, Work};
 use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::outbox::{Outbox, Word};
 use crate::outbox_disk;
-use crate::own_message::{OwnMessage, State};
+use crate::own_message::{OwnMessage, OwnPacket, State};
 use crate::packet::MessageId;
 use crate::receipts::Receipts;
 use crate::seal::{Envelope, seal};
@@ -89,8 +89,17 @@ pub(crate) fn call_send(
     let sealed = seal(identity, &card.id(), envelope, &head, &mut random.0)
         .map_err(|error| refused("message", &error))?;
     let packet = sealed.packet.id().to_string();
-    let packets = [sealed.packet].into_iter().chain(sealed.fragments);
-    let message = OwnMessage::new(card.id(), packets, unix_ms, now.time);
+    let mut parts = vec![OwnPacket::new(sealed.packet, now.time)];
+    parts.extend(
+        sealed
+            .fragments
+            .into_iter()
+            .map(|(packet, secret)| OwnPacket {
+                secret: Some(secret),
+                ..OwnPacket::new(packet, now.time)
+            }),
+    );
+    let message = OwnMessage::new(card.id(), parts, unix_ms, now.time);
     let bytes = message.bytes();
     if let Some(dir) = &settings.outbox {
         outbox_disk::save(dir, sealed.message, &message).map_err(|error| {
@@ -266,7 +275,9 @@ pub(crate) fn settle_sent(
                 if let Some(message) = outbox.get(*message)
                     && let Some(secret) = message.proof()
                 {
-                    receipts.tell(message.packet_id(), secret, message.holders(), now.time);
+                    for (id, secret, holders) in message.ends(secret) {
+                        receipts.tell(id, &secret, holders, now.time);
+                    }
                 }
             }
             Task::Fetch { .. }

@@ -150,7 +150,7 @@ fn fragments_are_these_bytes() {
     let opened = open(&bob, &sealed.packet).unwrap();
     let fragments = sealed.fragments.iter().zip(&opened.fragments);
     let fragments: Vec<Value> = fragments
-        .map(|(packet, key)| {
+        .map(|((packet, _), key)| {
             json!({
                 "packet": hex(packet.bytes()),
                 "id": packet.id().to_string(),
