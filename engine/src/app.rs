@@ -12,7 +12,7 @@ use bevy_ecs::error::FallbackErrorHandler;
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{InternedSystemSet, IntoScheduleConfigs};
 use serde::de::DeserializeOwned;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Inputs that one turn takes, so that a flood leaves room for timers and calls. // guess
 const INPUTS_A_TURN: usize = 256;
@@ -59,9 +59,14 @@ pub struct App {
     started: bool,
 }
 
-/// Ends the run: the runner shuts the app down after the turn in which a reason stands here.
+/// Ends the run: the runner shuts the app down after the turn in which a reason stands here, unless somebody holds it ([`ExitHolds`]).
 #[derive(Resource, Default, Debug)]
 pub struct Exit(pub Option<String>);
+
+/// Who needs more turns before the run may end, and removes itself once it does not: a relay that hands over what it keeps. Whoever holds
+/// has a limit of its own, for nobody waits long for a program that was told to end.
+#[derive(Resource, Default, Debug)]
+pub struct ExitHolds(pub BTreeSet<&'static str>);
 
 impl Default for App {
     fn default() -> App {
@@ -88,6 +93,7 @@ impl App {
         world.init_resource::<Timers>();
         world.init_resource::<Failures>();
         world.init_resource::<Exit>();
+        world.init_resource::<ExitHolds>();
         let mut app = App {
             world,
             plugins: Vec::new(),
@@ -104,6 +110,7 @@ impl App {
         // Timers come out sorted whatever order they were set in, and a second reason to exit changes nothing.
         app.world.allow_ambiguous_resource::<Timers>();
         app.world.allow_ambiguous_resource::<Exit>();
+        app.world.allow_ambiguous_resource::<ExitHolds>();
         dispatch::install(&mut app);
         app
     }
@@ -304,10 +311,12 @@ impl App {
         world.resource::<Timers>().next()
     }
 
-    /// Why the run is to end, once somebody said so.
+    /// Why the run is to end, once somebody said so and nobody holds it.
     #[must_use]
     pub fn exit(&self) -> Option<&str> {
-        self.world.resource::<Exit>().0.as_deref()
+        let held = !self.world.resource::<ExitHolds>().0.is_empty();
+        let why = self.world.resource::<Exit>().0.as_deref();
+        why.filter(|_| !held)
     }
 
     /// Runs what plugins do at the end, and a last turn in which it leaves.

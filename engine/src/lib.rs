@@ -34,7 +34,7 @@ mod time;
 mod timers;
 mod turn;
 
-pub use app::{App, Exit};
+pub use app::{App, Exit, ExitHolds};
 pub use call::{Answer, Call, CallError, Open, Outlet, Params, Reply, Request};
 pub use client::{Client, Items, Ticket};
 pub use config::{Config, ConfigError};

@@ -37,7 +37,7 @@ Examples:
 
 Exit codes: 0 all was delivered, whole and proved; 1 it was not; 2 not understood.")]
 pub(crate) struct Args {
-    /// The file that Alice sends, at most one packet [default: 700 random bytes]
+    /// The file that Alice sends, at most 64 KiB [default: 700 random bytes]
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Where Bob puts what he gets [default: a temporary folder]

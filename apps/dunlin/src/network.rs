@@ -86,6 +86,7 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
         RelayPlugin {
             carry: role.carry.is_some(),
             cache_bytes: role.carry.unwrap_or(dunlin_relay::limits::CACHE_BYTES),
+            hand_over: role.carry.is_some(),
             outbox: role.keep.then(|| home.join("outbox")),
             seen: role.keep.then(|| home.join("seen")),
         },

@@ -1,10 +1,11 @@
 //! SIGINT and SIGTERM end the app as a plugin would: its last turn says farewell to peers.
 
 use crate::{Io, IoPlugin};
-use dunlin_engine::{App, BoxError, Exit, Input, Plugin};
+use dunlin_engine::bevy_ecs::world::World;
+use dunlin_engine::{App, BoxError, Exit, ExitHolds, Input, Plugin};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ends the app on SIGINT and SIGTERM.
+/// Ends the app on SIGINT and SIGTERM; on a second one at once, whoever holds it.
 #[derive(Default)]
 pub struct SignalsPlugin;
 
@@ -21,18 +22,22 @@ impl Plugin for SignalsPlugin {
         drop(inside);
         let inbox = app.inbox();
         io.handle().spawn(async move {
-            let why = tokio::select! {
-                _ = interrupt.recv() => "interrupted",
-                _ = terminate.recv() => "terminated",
-            };
-            let end = Input::new(move |world| {
-                world
-                    .resource_mut::<Exit>()
-                    .0
-                    .get_or_insert_with(|| why.to_owned());
-            });
-            crate::io::offer(&inbox, end).await;
+            loop {
+                let why = tokio::select! {
+                    _ = interrupt.recv() => "interrupted",
+                    _ = terminate.recv() => "terminated",
+                };
+                crate::io::offer(&inbox, Input::new(move |world| end(world, why))).await;
+            }
         });
         Ok(())
     }
+}
+
+fn end(world: &mut World, why: &str) {
+    if world.resource::<Exit>().0.is_some() {
+        world.resource_mut::<ExitHolds>().0.clear();
+    }
+    let mut exit = world.resource_mut::<Exit>();
+    exit.0.get_or_insert_with(|| why.to_owned());
 }

@@ -342,6 +342,20 @@ impl Cache {
         (packet, ids.take(LEFT_MAX).count() as u16)
     }
 
+    /// At most `count` packets that are not expired, those that expire last first. O(n log n).
+    #[must_use]
+    pub fn longest_lived(&self, count: usize, now: Time) -> Vec<Packet> {
+        let live = self
+            .kept
+            .packets
+            .iter()
+            .filter(|(_, kept)| kept.expires > now);
+        let mut all: Vec<(Time, PacketId)> = live.map(|(id, kept)| (kept.expires, *id)).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        let packets = all.into_iter().take(count);
+        packets.filter_map(|(_, id)| self.get(id, now)).collect()
+    }
+
     /// Drops what has expired, and tells what it was. O(n): what has expired is never shown, so once an hour will do.
     // PROTOCOL 3.7
     pub fn expire(&mut self, now: Time) -> Vec<PacketId> {

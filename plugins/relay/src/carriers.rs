@@ -64,7 +64,7 @@ impl Carriers {
     }
 
     /// Reads the address book again if it changed. Says whether there are other carriers than before.
-    fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) -> bool {
+    pub(crate) fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) -> bool {
         let changed = self.book != Some(book.last_changed());
         if !changed || now - self.as_of < READ_AGAIN && !self.list.is_empty() {
             return false;
@@ -325,11 +325,11 @@ fn asked(
     (link, handshake_hash): (Entity, &[u8; 32]),
 ) -> Option<Frame> {
     Some(match task {
-        Task::Deposit { packet, .. } => Frame::Deposit {
+        Task::Deposit { packet, .. } | Task::HandOver { packet } => Frame::Deposit {
             request,
             packet: packet.clone(),
         },
-        Task::Ask { id, .. } => Frame::Ask { request, id: *id },
+        Task::Ask { id, .. } | Task::Count { id } => Frame::Ask { request, id: *id },
         Task::Receipt { id, secret } => Frame::Receipt {
             request,
             id: *id,

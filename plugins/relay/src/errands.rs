@@ -26,12 +26,36 @@ const FAILURES_MAX: u8 = 3;
 /// What is asked of one carrier.
 #[derive(Debug, Clone)]
 pub(crate) enum Task {
-    Deposit { message: MessageId, packet: Packet },
-    Ask { message: MessageId, id: PacketId },
-    Fetch { day: u16, after: PacketId },
-    Look { tag: Tag },
-    Subscribe { day: u16 },
-    Receipt { id: PacketId, secret: DeleteSecret },
+    Deposit {
+        message: MessageId,
+        packet: Packet,
+    },
+    /// Whether it has what we keep for others, since we leave;
+    Count {
+        id: PacketId,
+    },
+    /// and a copy for who has not.
+    HandOver {
+        packet: Packet,
+    },
+    Ask {
+        message: MessageId,
+        id: PacketId,
+    },
+    Fetch {
+        day: u16,
+        after: PacketId,
+    },
+    Look {
+        tag: Tag,
+    },
+    Subscribe {
+        day: u16,
+    },
+    Receipt {
+        id: PacketId,
+        secret: DeleteSecret,
+    },
 }
 
 impl Task {
@@ -40,14 +64,14 @@ impl Task {
         matches!(
             (self, frame),
             (
-                Task::Deposit { .. },
+                Task::Deposit { .. } | Task::HandOver { .. },
                 Frame::Deposited { .. }
                     | Frame::Refused {
                         kind: f::DEPOSIT,
                         ..
                     }
             ) | (
-                Task::Ask { .. },
+                Task::Ask { .. } | Task::Count { .. },
                 Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
             ) | (
                 Task::Fetch { .. } | Task::Look { .. },

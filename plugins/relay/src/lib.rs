@@ -9,8 +9,10 @@
 //! | a carrier keeps a packet | `deposit`, with `cache`, `life` |
 //! | hands it out | `fetch`, with `claims`, `mailbox` |
 //! | and ends it | `erase`, `ask`, with `tombstones` |
+//! | or leaves, and hands it over | `hand_over` |
 //! | a message is sent | `send`, with `seal`, `head`, `outbox`, `placement` |
-//! | and received | `receive`, with `fetcher`, `inbox`, `receipts`, `seen` |
+//! | and received | `receive`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
+//! | in fragments, if it is long | `fragment`, `gatherer` |
 //! | over links made for that alone | `carriers`, with `errands`, `frames` |
 //! | other plugins see packets | `mirror`, `messages` |
 //!
@@ -36,6 +38,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod gatherer;
+mod hand_over;
 mod head;
 mod inbox;
 mod life;

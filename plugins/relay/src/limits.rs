@@ -100,6 +100,8 @@ pub const REDIAL_MAX: Duration = Duration::from_mins(1);
 /// A link without errands is hung up after this.
 pub const LINK_IDLE: Duration = Duration::from_secs(5);
 
+/// Packets that a carrier hands over when it ends, those that live longest first: as many as twelve carriers can be asked about in the 3.5 s that it has.
+pub const HAND_OVER_MAX: usize = 1_000;
 /// Own messages under way. More are refused: the application knows better which of them matter.
 pub const OUTBOX_MAX: usize = 1_000;
 /// The packets of all of them together, in bytes.

@@ -2,6 +2,7 @@
 
 use crate::carriers::{self, OwnTimer};
 use crate::deposit::{self, Sweep};
+use crate::hand_over::{self, HandOverEnd};
 use crate::messages::{
     AnswerCame, ClaimShown, ErrandDone, KnowledgeAsked, PacketArrived, PacketBrought, PacketGone,
     PacketKept, ReceiptShown, Work,
@@ -24,6 +25,8 @@ pub struct RelayPlugin {
     pub carry: bool,
     /// What is kept for others, in bytes, index included; 16,000,000 unless said otherwise.
     pub cache_bytes: u64,
+    /// When the app is told to end, give what is kept for others to other carriers first, for at most 3.5 s.
+    pub hand_over: bool,
     /// A folder for own messages that are under way.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had.
@@ -35,12 +38,14 @@ impl Default for RelayPlugin {
         let RelaySettings {
             carry,
             cache_bytes,
+            hand_over,
             outbox,
             seen,
         } = RelaySettings::default();
         Self {
             carry,
             cache_bytes,
+            hand_over,
             outbox,
             seen,
         }
@@ -76,12 +81,14 @@ impl Plugin for RelayPlugin {
         let RelayPlugin {
             carry,
             cache_bytes,
+            hand_over,
             outbox,
             seen,
         } = self.clone();
         let settings = section.over(RelaySettings {
             carry,
             cache_bytes,
+            hand_over,
             outbox,
             seen,
         });
@@ -105,6 +112,7 @@ impl Plugin for RelayPlugin {
             .add_message::<ErrandDone>()
             .add_message::<PacketBrought>()
             .add_timer::<OwnTimer>()
+            .add_timer::<HandOverEnd>()
             .add_timer::<Sweep>();
         add_systems(app);
         app.call("relay.send", send::call_send)
@@ -138,6 +146,7 @@ fn add_systems(app: &mut App) {
     );
     app.add_systems(Ask, ask::answer_asked);
     let hear = (
+        hand_over::keep_at_work,
         carriers::gather_work,
         carriers::follow_links,
         carriers::take_answers,
@@ -156,11 +165,16 @@ fn add_systems(app: &mut App) {
         receive::plan_rounds,
         receive::show_receipts,
     );
+    let leave = (
+        hand_over::begin_hand_over,
+        hand_over::hand_over,
+        hand_over::end_hand_over,
+    );
     let speak = (
         carriers::run_errands,
         send::tell_watchers,
         receive::tell_receivers,
     );
-    app.add_systems(Own, (hear, settle, plan, speak));
+    app.add_systems(Own, (hear, settle, plan, leave, speak));
     app.add_systems(Mirror, mirror::mirror_packets);
 }

@@ -184,7 +184,10 @@ pub(crate) fn settle_received(
             Task::Receipt { id, .. } => {
                 receipts.told(*id, carrier, answer.is_some(), now.time);
             }
-            Task::Deposit { .. } | Task::Ask { .. } => {}
+            Task::Deposit { .. }
+            | Task::Ask { .. }
+            | Task::Count { .. }
+            | Task::HandOver { .. } => {}
         }
     }
 }

@@ -282,6 +282,8 @@ pub(crate) fn settle_sent(
             }
             Task::Fetch { .. }
             | Task::Look { .. }
+            | Task::Count { .. }
+            | Task::HandOver { .. }
             | Task::Subscribe { .. }
             | Task::Receipt { .. } => {}
         }

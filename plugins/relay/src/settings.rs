@@ -30,6 +30,8 @@ pub struct RelaySettings {
     pub carry: bool,
     /// What is kept for others, in bytes, index included. In memory and nowhere else.
     pub cache_bytes: u64,
+    /// When the app is told to end, give what is kept for others to other carriers first, for at most 3.5 s.
+    pub hand_over: bool,
     /// A folder for own messages that are under way; without it they are gone when the program ends.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had; without it one may be shown twice after a restart.
@@ -41,6 +43,7 @@ impl Default for RelaySettings {
         Self {
             carry: true,
             cache_bytes: CACHE_BYTES,
+            hand_over: false,
             outbox: None,
             seen: None,
         }
@@ -53,6 +56,7 @@ impl Default for RelaySettings {
 pub(crate) struct Section {
     cache_bytes: Option<u64>,
     carry: Option<bool>,
+    hand_over: Option<bool>,
     outbox: Option<PathBuf>,
     seen: Option<PathBuf>,
 }
@@ -62,6 +66,7 @@ impl Section {
         RelaySettings {
             carry: self.carry.unwrap_or(program.carry),
             cache_bytes: self.cache_bytes.unwrap_or(program.cache_bytes),
+            hand_over: self.hand_over.unwrap_or(program.hand_over),
             outbox: self.outbox.or(program.outbox),
             seen: self.seen.or(program.seen),
         }

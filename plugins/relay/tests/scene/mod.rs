@@ -94,7 +94,7 @@ fn arrive(
 }
 
 /// Somebody in the scene.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Who {
     number: u64,
     pub address: SocketAddr,
@@ -118,6 +118,7 @@ pub struct Kind {
     pub seen: Option<PathBuf>,
     pub clock_ms: i64,
     pub cache_bytes: Option<u64>,
+    pub hand_over: bool,
 }
 
 pub fn carrier() -> Kind {
@@ -187,6 +188,7 @@ impl Scene {
         let settings = RelaySettings {
             carry: kind.carry,
             cache_bytes: kind.cache_bytes.unwrap_or(16_000_000),
+            hand_over: kind.hand_over,
             outbox: kind.outbox,
             seen: kind.seen,
         };
