@@ -88,6 +88,7 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
             cache_bytes: role.carry.unwrap_or(dunlin_relay::limits::CACHE_BYTES),
             outbox: role.keep.then(|| home.join("outbox")),
             seen: role.keep.then(|| home.join("seen")),
+            ..RelayPlugin::default()
         },
     ));
     if role.control {

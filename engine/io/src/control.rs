@@ -44,10 +44,10 @@ pub struct ControlPlugin {
 #[non_exhaustive]
 pub enum ControlError {
     /// Another process serves it.
-    #[error("{0}: another process serves this control socket: stop it, or use another --home")]
+    #[error("{0}: another process serves this control socket: stop it, or choose another place for this one")]
     Taken(String),
     /// Something that is not a socket stands there.
-    #[error("{0}: not a socket: move it away, or use another --home")]
+    #[error("{0}: not a socket: move it away, or choose another place for the control socket")]
     NotASocket(String),
     /// The system refused.
     #[error("{0}: the control socket cannot be opened: {1}")]

@@ -7,7 +7,7 @@ use crate::messages::{
     PacketKept, ReceiptShown, Work,
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
-use crate::{ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
+use crate::{allowance, ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
 use dunlin_net::{FrameKinds, LinkPlugin, NetSystems};
@@ -24,6 +24,8 @@ pub struct RelayPlugin {
     pub carry: bool,
     /// What is kept for others, in bytes, index included; 16,000,000 unless said otherwise.
     pub cache_bytes: u64,
+    /// Packets taken in and given out for others, in bytes a second; 0 carries nothing, none is no limit.
+    pub bandwidth: Option<u64>,
     /// A folder for own messages that are under way.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had.
@@ -35,12 +37,14 @@ impl Default for RelayPlugin {
         let RelaySettings {
             carry,
             cache_bytes,
+            bandwidth,
             outbox,
             seen,
         } = RelaySettings::default();
         Self {
             carry,
             cache_bytes,
+            bandwidth,
             outbox,
             seen,
         }
@@ -76,12 +80,14 @@ impl Plugin for RelayPlugin {
         let RelayPlugin {
             carry,
             cache_bytes,
+            bandwidth,
             outbox,
             seen,
         } = self.clone();
         let settings = section.over(RelaySettings {
             carry,
             cache_bytes,
+            bandwidth,
             outbox,
             seen,
         });
@@ -112,6 +118,7 @@ impl Plugin for RelayPlugin {
             .stream("relay.watch", send::open_watch)
             .stream("relay.receive", receive::open_receive)
             .call("relay.confirm", receive::call_confirm)
+            .call("relay.limits", allowance::call_limits)
             .call("relay.status", status::call_status)
             .call("relay.card", status::call_card);
         Ok(())

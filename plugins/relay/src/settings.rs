@@ -1,5 +1,6 @@
 //! How a node takes part, and what it is equipped with.
 
+use crate::bandwidth::Bandwidth;
 use crate::cache::Cache;
 use crate::carriers::{Carriers, OwnTimer};
 use crate::day_keys::DayKeys;
@@ -29,6 +30,8 @@ pub struct RelaySettings {
     pub carry: bool,
     /// What is kept for others, in bytes, index included. In memory and nowhere else.
     pub cache_bytes: u64,
+    /// Packets taken in and given out for others, in bytes a second; 0 carries nothing, none is no limit.
+    pub bandwidth: Option<u64>,
     /// A folder for own messages that are under way; without it they are gone when the program ends.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had; without it one may be shown twice after a restart.
@@ -40,6 +43,7 @@ impl Default for RelaySettings {
         Self {
             carry: true,
             cache_bytes: CACHE_BYTES,
+            bandwidth: None,
             outbox: None,
             seen: None,
         }
@@ -51,6 +55,7 @@ impl Default for RelaySettings {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Section {
     cache_bytes: Option<u64>,
+    bandwidth: Option<u64>,
     carry: Option<bool>,
     outbox: Option<PathBuf>,
     seen: Option<PathBuf>,
@@ -61,6 +66,7 @@ impl Section {
         RelaySettings {
             carry: self.carry.unwrap_or(program.carry),
             cache_bytes: self.cache_bytes.unwrap_or(program.cache_bytes),
+            bandwidth: self.bandwidth.or(program.bandwidth),
             outbox: self.outbox.or(program.outbox),
             seen: self.seen.or(program.seen),
         }
@@ -143,6 +149,7 @@ fn equip_all(
         commands.entity(*node).insert((
             (
                 Cache::new(capacity),
+                Bandwidth::new(settings.bandwidth, now.time),
                 Tombstones::default(),
                 Drops::default(),
             ),
@@ -197,6 +204,7 @@ mod tests {
         let sizes = [
             size_of::<RelaySettings>(),
             size_of::<Cache>(),
+            size_of::<Bandwidth>(),
             size_of::<Tombstones>(),
             size_of::<Drops>(),
             size_of::<Subscribers>(),

@@ -15,7 +15,10 @@ use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Now, Params};
-use dunlin_net::{AddressBook, Bound, Identity, Peer, Traffic, is_reachable};
+use dunlin_net::{
+    AddressBook, Bound, DropReason as LinkDrop, Drops as LinkDrops, Identity, Peer, Traffic,
+    is_reachable,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +30,8 @@ struct Status {
     packets: usize,
     cache_bytes: u64,
     cache_capacity: u64,
+    /// In bytes a second; null is no limit.
+    bandwidth: Option<u64>,
     price_bits: u8,
     tombstones: usize,
     carriers_known: usize,
@@ -43,6 +48,8 @@ struct Status {
     /// Of links, both ways.
     traffic: Traffic,
     drops: BTreeMap<&'static str, u64>,
+    /// Of links: datagrams and frames that led to nothing.
+    link_drops: BTreeMap<String, u64>,
 }
 
 type Facts<'a> = (
@@ -50,7 +57,7 @@ type Facts<'a> = (
     (&'a Cache, &'a Tombstones, &'a Drops),
     (&'a AddressBook, &'a Errands, &'a Outbox),
     (&'a Inbox, &'a Fetcher, &'a Receipts),
-    &'a Traffic,
+    (&'a Traffic, &'a LinkDrops),
 );
 
 pub(crate) fn call_status(
@@ -61,7 +68,8 @@ pub(crate) fn call_status(
     now: Res<Now>,
 ) -> Result<Answer, CallError> {
     let node = names.find(&call.params.node)?;
-    let (own, kept, work, mail, traffic) = nodes.get(node).map_err(|error| failed(&error))?;
+    let (own, kept, work, mail, (traffic, link_drops)) =
+        nodes.get(node).map_err(|error| failed(&error))?;
     let ((identity, settings), (cache, tombstones, drops)) = (own, kept);
     let ((book, errands, outbox), (inbox, fetcher, receipts)) = (work, mail);
     let me = identity.id();
@@ -74,6 +82,7 @@ pub(crate) fn call_status(
         packets: cache.len(),
         cache_bytes: cache.bytes(),
         cache_capacity: cache.capacity(),
+        bandwidth: settings.bandwidth,
         price_bits: cache.price(),
         tombstones: tombstones.len(),
         carriers_known: carriers.count(),
@@ -92,7 +101,23 @@ pub(crate) fn call_status(
             .counted()
             .map(|(reason, count)| (reason.text(), count))
             .collect(),
+        link_drops: link_drops
+            .iter()
+            .map(|(reason, count)| (spaced(reason), count))
+            .collect(),
     })
+}
+
+/// The name of a reason as the relay writes its own: words, in small letters.
+fn spaced(reason: LinkDrop) -> String {
+    let mut text = String::new();
+    for letter in format!("{reason:?}").chars() {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
 }
 
 /// What `relay.card` takes: hints where we may be found, else the address of our socket; and a name.

@@ -189,6 +189,7 @@ impl Scene {
             cache_bytes: kind.cache_bytes.unwrap_or(16_000_000),
             outbox: kind.outbox,
             seen: kind.seen,
+            ..RelaySettings::default()
         };
         let again = self.next_address.into();
         let mut spawned = self.run.app.world_mut().spawn((
