@@ -15,10 +15,7 @@ use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Now, Params};
-use dunlin_net::{
-    AddressBook, Bound, DropReason as LinkDrop, Drops as LinkDrops, Identity, Peer, Traffic,
-    is_reachable,
-};
+use dunlin_net::{AddressBook, Bound, Drops as LinkDrops, Identity, Peer, Traffic, is_reachable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -103,21 +100,9 @@ pub(crate) fn call_status(
             .collect(),
         link_drops: link_drops
             .iter()
-            .map(|(reason, count)| (spaced(reason), count))
+            .map(|(reason, count)| (reason.text(), count))
             .collect(),
     })
-}
-
-/// The name of a reason as the relay writes its own: words, in small letters.
-fn spaced(reason: LinkDrop) -> String {
-    let mut text = String::new();
-    for letter in format!("{reason:?}").chars() {
-        if letter.is_uppercase() && !text.is_empty() {
-            text.push(' ');
-        }
-        text.extend(letter.to_lowercase());
-    }
-    text
 }
 
 /// What `relay.card` takes: hints where we may be found, else the address of our socket; and a name.
