@@ -1,17 +1,11 @@
 //! `cargo xtask deb`: the relay as a Debian package. It is built for size, packed by dpkg-deb, and what came of it is looked at.
 
-use crate::setup::{self, Need};
+use crate::setup;
 use crate::stages::{self, Stage, cargo, check, line_of};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-
-const NEEDS: &[Need] = &[Need {
-    program: "dpkg-deb",
-    packages: &["dpkg"],
-    why: "packs the package",
-}];
 
 const STAGES: &[Stage] = &[
     Stage {
@@ -81,7 +75,7 @@ fi
 ";
 
 pub(crate) fn deb(root: &Path) -> ExitCode {
-    if let Err(error) = setup::ensure(setup::BUILD).and_then(|()| setup::ensure(NEEDS)) {
+    if let Err(error) = setup::ensure(setup::BUILD).and_then(|()| setup::ensure(setup::DEB)) {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
@@ -246,7 +240,9 @@ fn answer(command: &mut Command) -> Result<String, String> {
             error.trim()
         ));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -267,7 +263,11 @@ mod tests {
         let root = crate::root();
         let package = pack(&root, &binary, &folder).expect("a package");
         let there = folder.join("unpacked");
-        let extract = ["--raw-extract".as_ref(), package.as_os_str(), there.as_os_str()];
+        let extract = [
+            "--raw-extract".as_ref(),
+            package.as_os_str(),
+            there.as_os_str(),
+        ];
         answer(Command::new("dpkg-deb").args(extract)).expect("it unpacks");
         let read = |path: &str| fs::read_to_string(there.join(path)).expect("it is there");
         assert_eq!(read(BINARY), "a program");
