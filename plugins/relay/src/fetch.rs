@@ -36,6 +36,7 @@ type Carrier<'a> = (
 );
 
 // PROTOCOL 2.3, 4.2
+#[expect(clippy::too_many_arguments, reason = "what a claim touches")]
 pub(crate) fn answer_claims(
     mut shown: MessageReader<ClaimShown>,
     mut down: MessageReader<PeerDown>,
