@@ -4,7 +4,8 @@ use crate::{Error, LinkArgs};
 use dunlin_engine::{App, Config, Node, Random};
 use dunlin_io::{ControlPlugin, Inline, IoPlugin, SignalsPlugin};
 use dunlin_net::{
-    Bound, Identity, KeyFile, LinkPlugin, LinkSettings, Listen, PeerId, UdpPlugin, is_reachable,
+    Bound, Identity, KeyFile, LinkPlugin, LinkSettings, Listen, NodeSocketsPlugin, PeerId,
+    is_reachable,
 };
 use dunlin_relay::{Mailbox, RelayPlugin};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ impl Device<'_> {
         let mut app = App::with_config(self.config);
         app.add_plugins((
             (IoPlugin, SignalsPlugin),
-            UdpPlugin::default(),
+            NodeSocketsPlugin, // No calls that open sockets for whoever asks.
             LinkPlugin,
             self.relay,
         ));

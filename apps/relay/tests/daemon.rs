@@ -228,6 +228,15 @@ fn what_keeps_it_from_starting_is_said_with_where_and_what_to_do() {
 }
 
 #[test]
+fn it_offers_nobody_sockets_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Daemon::start(folder.path(), "relay", &[]);
+    let calls = relay.call("calls.list", &json!({})).to_string();
+    assert!(calls.contains("\"relay.limits\""), "{calls}");
+    assert!(!calls.contains("\"udp."), "{calls}");
+}
+
+#[test]
 fn two_with_one_key_do_not_run_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let relay = Daemon::start(folder.path(), "relay", &[]);
