@@ -90,6 +90,20 @@ impl Config {
         Config::parse(&text, &path.display().to_string())
     }
 
+    /// Reads a file anew, for an app that took its sections from these settings. A section that none of its plugins reads is an error, as
+    /// it is at the start.
+    ///
+    /// # Errors
+    /// As [`load`](Config::load), and [`ConfigError::Unknown`].
+    pub fn again(&self, path: &Path) -> Result<Config, ConfigError> {
+        let config = Config {
+            taken: self.taken.clone(),
+            ..Config::load(path)?
+        };
+        config.check_sections()?;
+        Ok(config)
+    }
+
     /// Takes one section; its defaults where the file has none.
     ///
     /// # Errors
@@ -240,6 +254,23 @@ mod tests {
                 .to_string(),
             "dunlin.toml: unknown section [rely]; did you mean \"relay\"?"
         );
+    }
+
+    #[test]
+    fn a_file_read_again_is_checked_as_it_was_at_the_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("dunlin.toml");
+        let mut config = Config::parse("[relay]\ncarry = true\n", "first").expect("TOML");
+        config.section::<Relay>("relay").expect("a section");
+        std::fs::write(&path, "[relay]\ncache_bytes = 5\n").expect("written");
+        let mut again = config.again(&path).expect("as good as the first");
+        let relay: Relay = again.section("relay").expect("a section");
+        assert_eq!((relay.cache_bytes, relay.carry), (5, false));
+        std::fs::write(&path, "[rely]\n").expect("written");
+        let error = config.again(&path).expect_err("nobody reads it");
+        assert!(error.to_string().ends_with("did you mean \"relay\"?"));
+        std::fs::write(&path, "[relay").expect("written");
+        assert!(config.again(&path).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The workspace's own commands. Std only, so that nothing is downloaded to build them.
 
 mod ci;
+mod deb;
 mod fuzz;
 mod gates;
 mod run;
@@ -18,6 +19,7 @@ cargo xtask ci             fmt, gates, clippy, docs, then all of `test`
 cargo xtask fuzz           list the fuzz targets
 cargo xtask fuzz TARGET [--seconds N]
                            feed one decoder what libFuzzer makes up, for 60 seconds unless said
+cargo xtask deb            target/dunlin-relayd_VERSION_ARCH.deb: the relay, built for size, as a Debian package
 cargo xtask help           this page
 
 Each command looks for the system programs that it needs and, on Debian and Ubuntu, installs the missing ones with
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
     let command = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     // `run` passes its arguments on and `fuzz` reads them; on the others an argument is a mistake.
-    if !arguments.is_empty() && matches!(command.as_str(), "test" | "gates" | "ci") {
+    if !arguments.is_empty() && matches!(command.as_str(), "test" | "gates" | "ci" | "deb") {
         eprintln!("cargo xtask {command} takes no arguments.\n\n{HELP}");
         return ExitCode::from(2);
     }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "test" => ci::test(&root),
         "gates" => stages::run(&root, &[ci::GATES]),
         "ci" => ci::ci(&root),
+        "deb" => deb::deb(&root),
         "fuzz" => fuzz::fuzz(&root, &arguments),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

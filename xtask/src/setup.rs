@@ -28,6 +28,13 @@ pub(crate) const FUZZ: &[Need] = &[Need {
     why: "builds libFuzzer",
 }];
 
+/// For `cargo xtask deb`.
+pub(crate) const DEB: &[Need] = &[Need {
+    program: "dpkg-deb",
+    packages: &["dpkg"],
+    why: "packs the package",
+}];
+
 /// Makes sure that every program is there. The error says what to install by hand.
 pub(crate) fn ensure(needs: &[Need]) -> Result<(), String> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -2,7 +2,6 @@
 
 mod demo;
 mod doctor;
-mod error;
 mod global;
 mod keys;
 mod loss;
@@ -15,7 +14,7 @@ mod relay;
 mod send;
 mod sim;
 
-pub(crate) use error::Error;
+pub(crate) use dunlin_relayd::Error;
 pub(crate) use global::Global;
 
 use clap::{Parser, Subcommand};

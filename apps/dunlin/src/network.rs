@@ -4,22 +4,18 @@ use crate::loss::{self, LossPlugin};
 use crate::send::CALL_LIMIT;
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
-use dunlin_io::{ControlPlugin, IoPlugin, SignalsPlugin};
-use dunlin_net::{KeyFile, LinkPlugin, LinkSettings, Listen, PeerId, UdpPlugin};
-use dunlin_relay::{Mailbox, RelayPlugin};
+use dunlin_net::KeyFile;
+use dunlin_relay::RelayPlugin;
+use dunlin_relay::limits::CACHE_BYTES;
+use dunlin_relayd::{CarryArgs, Device, LinkArgs};
 use serde_json::json;
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 /// Options about the network.
 #[derive(clap::Args, Clone)]
 pub(crate) struct NetworkArgs {
-    /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:0")]
-    pub(crate) listen: SocketAddr,
-    /// Somebody to begin with, as ADDR:PORT or ID@ADDR:PORT; may be repeated
-    #[arg(long = "peer", value_name = "[ID@]ADDR:PORT", value_parser = entry)]
-    pub(crate) peers: Vec<Entry>,
+    #[command(flatten)]
+    pub(crate) links: LinkArgs,
     /// Act as if the network lost this share of all datagrams, each way
     #[arg(long, value_name = "SHARE", value_parser = loss::share, default_value = "0", hide = true)]
     pub(crate) drop: f64,
@@ -31,37 +27,10 @@ pub(crate) struct NetworkArgs {
     pub(crate) end_with_stdin: bool,
 }
 
-/// An address to begin with, and who is there if that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    id: Option<PeerId>,
-    address: SocketAddr,
-}
-
-fn entry(text: &str) -> Result<Entry, String> {
-    let (id, address) = match text.split_once('@') {
-        Some((id, address)) => {
-            let id = id
-                .parse()
-                .map_err(|error| format!("the id before the @: {error}"))?;
-            (Some(id), address)
-        }
-        None => (None, text),
-    };
-    let found = address
-        .to_socket_addrs()
-        .map_err(|error| format!("{address}: {error}; expected ADDR:PORT, such as 192.0.2.7:4444"))?
-        .next();
-    match found {
-        Some(address) => Ok(Entry { id, address }),
-        None => Err(format!("{address}: no such host")),
-    }
-}
-
 /// What a process is, beside its links.
 pub(crate) struct Role {
-    /// Keep other people's packets, this many bytes of them.
-    pub(crate) carry: Option<u64>,
+    /// Keep other people's packets, within this.
+    pub(crate) carry: Option<CarryArgs>,
     /// Keep own messages, and what was received, on disk.
     pub(crate) keep: bool,
     /// Open the control socket: for what runs on.
@@ -78,49 +47,29 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
     } else {
         Config::default()
     };
-    let mut app = App::with_config(config);
-    app.add_plugins((
-        (IoPlugin, SignalsPlugin),
-        UdpPlugin::default(),
-        LinkPlugin,
-        RelayPlugin {
+    let mut app = Device {
+        config,
+        keys: &keys,
+        mailbox: true,
+        links: &network.links,
+        relay: RelayPlugin {
             carry: role.carry.is_some(),
-            cache_bytes: role.carry.unwrap_or(dunlin_relay::limits::CACHE_BYTES),
+            cache_bytes: role.carry.map_or(CACHE_BYTES, |carry| carry.cache),
+            bandwidth: role.carry.and_then(|carry| carry.bandwidth),
             hand_over: role.carry.is_some(),
             outbox: role.keep.then(|| home.join("outbox")),
             seen: role.keep.then(|| home.join("seen")),
         },
-    ));
-    if role.control {
-        app.add_plugins(ControlPlugin {
-            path: home.join("control"),
-        });
+        book: home.join("peers"),
+        control: role.control.then(|| home.join("control")),
     }
+    .app()?;
     if network.drop > 0.0 {
         app.add_plugins(LossPlugin {
             share: network.drop,
             seed: network.drop_seed,
         });
     }
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| Error::failed(format!("the system gives no random bytes: {error}")))?;
-    app.world_mut().spawn((
-        Node,
-        keys.identity()?,
-        Mailbox::from_seed(&keys.mailbox_seed),
-        Random::from_entropy(seed),
-        Listen(network.listen),
-        LinkSettings {
-            entry: network
-                .peers
-                .iter()
-                .map(|entry| (entry.id, entry.address))
-                .collect(),
-            book: Some(home.join("peers")),
-            ..LinkSettings::default()
-        },
-    ));
     if network.end_with_stdin {
         end_with_stdin(&app)?;
     }
@@ -155,27 +104,4 @@ pub(crate) fn nobody(client: &Client) -> Result<Option<&'static str>, Error> {
     Ok(alone.then_some(
         "nobody could be reached; name somebody with --peer ADDR:PORT, as a relay prints it when it starts",
     ))
-}
-
-/// Whether others could reach `address` as it stands: not if it says "any".
-pub(crate) fn is_told(address: SocketAddr) -> bool {
-    address.ip() != IpAddr::V4(Ipv4Addr::UNSPECIFIED) && !address.ip().is_unspecified()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_is_an_address_with_or_without_an_id() {
-        let plain = entry("127.0.0.1:4444").expect("an address");
-        assert_eq!((plain.id, plain.address.port()), (None, 4444));
-        let error = entry("nobody@127.0.0.1:4444").expect_err("not an id");
-        assert!(error.starts_with("the id before the @"), "{error}");
-        assert!(
-            entry("127.0.0.1")
-                .expect_err("no port")
-                .contains("ADDR:PORT")
-        );
-    }
 }

@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
@@ -32,6 +34,8 @@ const HEAD_BYTES_MAX: usize = 256 * 1024;
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Lines that wait for a slow reader before items are refused, and no more requests read. // guess
 const LINES_MAX: usize = 1_024;
+/// How often it is looked whether somebody who sends nothing more, and has answers to come, is still there. // guess
+const GONE_LOOK: Duration = Duration::from_millis(100);
 
 /// Opens the control socket at a path; who may open that path may make every call.
 pub struct ControlPlugin {
@@ -44,10 +48,12 @@ pub struct ControlPlugin {
 #[non_exhaustive]
 pub enum ControlError {
     /// Another process serves it.
-    #[error("{0}: another process serves this control socket: stop it, or use another --home")]
+    #[error(
+        "{0}: another process serves this control socket: stop it, or choose another place for this one"
+    )]
     Taken(String),
     /// Something that is not a socket stands there.
-    #[error("{0}: not a socket: move it away, or use another --home")]
+    #[error("{0}: not a socket: move it away, or choose another place for the control socket")]
     NotASocket(String),
     /// The system refused.
     #[error("{0}: the control socket cannot be opened: {1}")]
@@ -95,7 +101,7 @@ impl Plugin for ControlPlugin {
                     Err(error) => {
                         // Out of file descriptors, say: others will be closed.
                         tracing::warn!(%error, "the control socket could not accept");
-                        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                        tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 }
             }
@@ -170,16 +176,33 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// How far the other side is behind with reading.
+/// How far the other side is behind with reading, and we with answering.
 #[derive(Default)]
 struct Backlog {
     lines: AtomicUsize,
+    unanswered: AtomicUsize,
     less: Notify,
 }
 
 impl Backlog {
     fn is_long(&self) -> bool {
         self.lines.load(Acquire) >= LINES_MAX
+    }
+
+    /// Waits for the answers to all that was asked, unless nobody is there to hear them: whoever has only closed its sending side is.
+    async fn answered(&self, read: &OwnedReadHalf) {
+        while self.unanswered.load(Acquire) > 0 {
+            // A socket that cannot be looked at is as good as closed.
+            let state = read.ready(Interest::WRITABLE).await;
+            if state.is_ok_and(|state| !state.is_write_closed()) {
+                tokio::select! {
+                    () = self.less.notified() => {}
+                    () = tokio::time::sleep(GONE_LOOK) => {}
+                }
+            } else {
+                return;
+            }
+        }
     }
 
     /// Waits until there is room, or nobody who would make some.
@@ -226,6 +249,8 @@ impl Outlet for Wire {
             ),
         };
         self.put(line, body);
+        self.backlog.unanswered.fetch_sub(1, AcqRel);
+        self.backlog.less.notify_one();
     }
 
     fn item(&self, id: u64, item: Reply) -> Result<(), Reply> {
@@ -265,7 +290,7 @@ async fn serve(stream: UnixStream, inbox: Inbox) {
         return;
     }
     let Ok(caller) = caller.await else { return };
-    let (read, mut write) = stream.into_split();
+    let (mut read, mut write) = stream.into_split();
     let (sender, mut lines) = mpsc::unbounded_channel::<(Line, Bytes)>();
     let backlog = Arc::new(Backlog::default());
     let wire = Arc::new(Wire {
@@ -288,9 +313,11 @@ async fn serve(stream: UnixStream, inbox: Inbox) {
         drop(lines);
         backlog.less.notify_one();
     });
-    if let Err(error) = read_requests(read, &inbox, caller, &wire).await {
+    if let Err(error) = read_requests(&mut read, &inbox, caller, &wire).await {
+        wire.backlog.unanswered.fetch_add(1, AcqRel);
         wire.answer(0, Err(CallError::new("request", error)));
     }
+    wire.backlog.answered(&read).await;
     let end = Input::new(move |world: &mut World| {
         if let Ok(caller) = world.get_entity_mut(caller) {
             caller.despawn();
@@ -304,7 +331,7 @@ async fn serve(stream: UnixStream, inbox: Inbox) {
 
 /// Reads requests until the other side closes; an error says what was wrong with the last.
 async fn read_requests(
-    read: tokio::net::unix::OwnedReadHalf,
+    read: &mut OwnedReadHalf,
     inbox: &Inbox,
     caller: Entity,
     wire: &Arc<Wire>,
@@ -337,6 +364,10 @@ async fn read_requests(
         let mut body = vec![0; head.body];
         if read.read_exact(&mut body).await.is_err() {
             return Ok(());
+        }
+        // A `close` has no answer of its own.
+        if head.call != "close" {
+            wire.backlog.unanswered.fetch_add(1, AcqRel);
         }
         let request = Request {
             id: head.id,

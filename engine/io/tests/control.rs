@@ -191,6 +191,26 @@ fn who_asks_and_never_reads_is_soon_not_read_from_and_harms_nobody() {
 }
 
 #[test]
+fn who_stops_sending_after_a_request_still_gets_its_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("control");
+    let running = Threaded::start(app(&path)).expect("it starts");
+    for (call, value) in [("test.reverse", "0"), ("test.slow", "42")].repeat(20) {
+        let mut stream = UnixStream::connect(&path).expect("it listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let request = format!("{{\"id\":1,\"call\":\"{call}\"}}\n");
+        stream.write_all(request.as_bytes()).expect("written");
+        stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("as `nc -N` does");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("to its end");
+        assert_eq!(answer, format!("{{\"id\":1,\"value\":{value}}}\n"));
+    }
+    drop(running.stop());
+}
+
+#[test]
 fn a_control_socket_in_use_is_an_error_and_one_left_behind_is_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("control");

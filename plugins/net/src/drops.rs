@@ -14,6 +14,19 @@ macro_rules! reasons {
         impl DropReason {
             /// All reasons, in the order of their counters.
             pub const ALL: &[DropReason] = &[$(DropReason::$name),*];
+
+            /// As it stands in a status: words, in small letters.
+            #[must_use]
+            pub fn text(self) -> String {
+                let mut text = String::new();
+                for letter in format!("{self:?}").chars() {
+                    if letter.is_uppercase() && !text.is_empty() {
+                        text.push(' ');
+                    }
+                    text.extend(letter.to_lowercase());
+                }
+                text
+            }
         }
     };
 }

@@ -83,5 +83,6 @@ pub use primitives::{Curve25519, Primitives};
 pub use sets::NetSystems;
 pub use traffic::Traffic;
 pub use udp::{
-    BatchSocket, Buffers, Outgoing, Socket, SocketOptions, UdpDrop, UdpDrops, UdpPlugin,
+    BatchSocket, Buffers, NodeSocketsPlugin, Outgoing, Socket, SocketOptions, UdpDrop, UdpDrops,
+    UdpPlugin,
 };

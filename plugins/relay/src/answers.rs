@@ -10,7 +10,7 @@ pub enum Reason {
     Unsupported = 1,
     /// Not what the frame's type says.
     Malformed = 2,
-    /// The cache is full of packets that are worth more.
+    /// The cache is full of packets that are worth more, or the owner's bytes a second are used up.
     Full = 3,
     /// Too much work is missing.
     Work = 4,

@@ -121,6 +121,25 @@ impl Cache {
         self.capacity
     }
 
+    /// Another capacity from now on. Answers what had to go: of the prefix that holds most, in the order in which its packets make room for
+    /// others, until each prefix is within its share and all together fit.
+    pub fn set_capacity(&mut self, capacity: u64) -> Vec<PacketId> {
+        self.capacity = capacity;
+        let mut gone = Vec::new();
+        while let Some((bytes, prefix)) = self.kept.heaviest.last().copied()
+            && (bytes > capacity / PREFIX_SHARE || self.kept.used > capacity)
+        {
+            let share = self.kept.shares.get(&prefix);
+            let Some((_, _, id)) = share.and_then(|share| share.first_to_go.first().copied())
+            else {
+                break; // A prefix is among the heaviest for what it has here.
+            };
+            self.remove(id);
+            gone.push(id);
+        }
+        gone
+    }
+
     /// How many packets there are.
     #[must_use]
     pub fn len(&self) -> usize {

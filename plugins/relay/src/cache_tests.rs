@@ -98,6 +98,60 @@ proptest! {
     }
 }
 
+/// The rule in plain words: who holds most gives what is worth least, until shares and the whole fit.
+fn shrink(kept: &mut Vec<(Prefix, Rank, u64)>, capacity: u64) -> Vec<PacketId> {
+    let mut gone = Vec::new();
+    loop {
+        let heaviest = kept.iter().map(|(prefix, ..)| *prefix);
+        let Some(payer) = heaviest.max_by_key(|prefix| (Twin::weight(kept, *prefix), *prefix))
+        else {
+            return gone;
+        };
+        let all = kept.iter().map(|(.., charge)| charge).sum::<u64>();
+        if Twin::weight(kept, payer) <= capacity / 16 && all <= capacity {
+            return gone;
+        }
+        let of_payer = kept.iter().filter(|(prefix, ..)| *prefix == payer);
+        let least = of_payer.map(|(_, rank, _)| *rank).min().unwrap();
+        kept.retain(|(_, rank, _)| *rank != least);
+        gone.push(least.2);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_cache_whose_capacity_changes_agrees_with_a_sorted_vector(
+        capacities in proptest::collection::vec(0_u64..60_000, 1..6),
+        steps in proptest::collection::vec((0_u16..400, 0_u8..3, 0_u8..40, 0_u64..50), 1..60),
+    ) {
+        let mut cache = Cache::new(60_000);
+        let mut twin = Twin { capacity: 60_000, ..Twin::default() };
+        for capacity in capacities {
+            for (n, work, prefix, expires) in &steps {
+                let (packet, from) = (numbered(*n, Class::Small, *work), network(*prefix));
+                let answer = cache.insert(&packet, from, Time(*expires));
+                prop_assert_eq!(answer, twin.insert(&packet, from, Time(*expires)));
+            }
+            twin.capacity = capacity;
+            prop_assert_eq!(cache.set_capacity(capacity), shrink(&mut twin.kept, capacity));
+            let charged: u64 = twin.kept.iter().map(|(.., charge)| charge).sum();
+            prop_assert_eq!((cache.bytes(), cache.len()), (charged, twin.kept.len()));
+            prop_assert!(cache.bytes() <= capacity && cache.capacity() == capacity);
+        }
+    }
+}
+
+#[test]
+fn a_larger_capacity_drops_nothing_and_one_of_nothing_drops_all() {
+    let mut cache = Cache::new(16 * 400);
+    let packet = numbered(1, Class::Small, 0);
+    cache.insert(&packet, network(1), Time(5));
+    assert_eq!(cache.set_capacity(1_000_000), []);
+    assert_eq!(cache.set_capacity(0), [packet.id()]);
+    assert!(cache.is_empty() && cache.bytes() == 0);
+    assert_eq!(Cache::new(5).set_capacity(0), [], "never filled");
+}
+
 #[test]
 fn a_flood_from_one_prefix_takes_a_sixteenth_and_pushes_nobody_out() {
     let mut cache = Cache::new(320_000);

@@ -1,6 +1,7 @@
 //! Deposits: a carrier keeps a packet for somebody, says so, or says why not. In `Route`, set `RelaySystems::Deposit`.
 
 use crate::answers::{Outcome, Reason};
+use crate::bandwidth::Bandwidth;
 use crate::cache::{Cache, Insert};
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
@@ -23,6 +24,7 @@ const SWEEP: Duration = Duration::from_hours(1);
 type Carrier<'a> = (
     &'a RelaySettings,
     &'a mut Cache,
+    &'a mut Bandwidth,
     &'a mut Tombstones,
     &'a mut Drops,
     Option<&'a ClockError>,
@@ -51,8 +53,8 @@ pub(crate) fn keep_deposits(
         let (Ok(from), Ok(carrier)) = (peers.get(*peer), nodes.get_mut(*node)) else {
             continue;
         };
-        let (settings, mut cache, mut tombstones, mut drops, clock) = carrier;
-        let id = packet.id();
+        let (settings, mut cache, mut bandwidth, mut tombstones, mut drops, clock) = carrier;
+        let (id, bytes) = (packet.id(), packet.bytes().len());
         let life = life_left(packet.day(), packet.expiry_hours(), now.unix_ms_of(clock));
         // PROTOCOL 3.7, 4.3
         let verdict = match (refused, life) {
@@ -65,9 +67,14 @@ pub(crate) fn keep_deposits(
                 drops.count(DropReason::WasEnded);
                 Ok(Outcome::WasEnded)
             }
+            // A repeated request costs nothing anew: its sender only missed the answer.
+            (None, Ok(_)) if !cache.contains(id) && !bandwidth.has(bytes, now.time) => {
+                Err((bandwidth.reason(), 0, DropReason::Bandwidth))
+            }
             (None, Ok(life)) => {
                 match cache.insert(packet, Prefix::of(from.address), now.time + life) {
                     Insert::Stored(evicted) => {
+                        let _ = bandwidth.take(bytes, now.time); // It was there a moment ago.
                         for id in evicted {
                             drops.count(DropReason::Evicted);
                             gone.write(PacketGone { node: *node, id });

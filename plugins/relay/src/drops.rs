@@ -40,7 +40,9 @@ reasons! {
     Full = "full",
     /// A deposit beyond its prefix's share.
     OverShare = "over share",
-    /// A kept packet that had to make room for another.
+    /// A packet that was not taken in, given out or pushed, since the owner's bytes a second were used up.
+    Bandwidth = "bandwidth",
+    /// A kept packet that had to make room for another, or for which there was no room any more when the owner gave less.
     Evicted = "evicted",
     /// A kept packet whose time was over.
     Expired = "expired",

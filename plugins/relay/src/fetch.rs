@@ -1,6 +1,7 @@
 //! Fetching and subscribing, on the carrier's side. In `Route`, set `RelaySystems::Fetch`, after deposits.
 
 use crate::answers::Reason;
+use crate::bandwidth::Bandwidth;
 use crate::cache::Cache;
 use crate::claims::Claims;
 use crate::decode::send;
@@ -26,12 +27,21 @@ impl Subscribers {
     }
 }
 
+type Carrier<'a> = (
+    &'a Cache,
+    &'a Mirror,
+    &'a mut Bandwidth,
+    &'a mut Subscribers,
+    &'a mut Drops,
+);
+
 // PROTOCOL 2.3, 4.2
+#[expect(clippy::too_many_arguments, reason = "what a claim touches")]
 pub(crate) fn answer_claims(
     mut shown: MessageReader<ClaimShown>,
     mut down: MessageReader<PeerDown>,
     mut links: Query<(&Peer, Option<&mut Claims>)>,
-    mut nodes: Query<(&Cache, &Mirror, &mut Subscribers, &mut Drops)>,
+    mut nodes: Query<Carrier>,
     withheld: Query<(), With<Withheld>>,
     now: Res<Now>,
     mut out: MessageWriter<FrameOut>,
@@ -60,7 +70,7 @@ pub(crate) fn answer_claims(
             Some(claims) => &mut **claims,
             None => first.entry(*peer).or_default(),
         };
-        let (cache, mirror, mut subscribers, mut drops) = carrier;
+        let (cache, mirror, mut bandwidth, mut subscribers, mut drops) = carrier;
         let request = *request;
         let tag = claims.check(claim, &link.handshake_hash);
         let answer = match (tag, after) {
@@ -71,11 +81,16 @@ pub(crate) fn answer_claims(
                         .is_some_and(|packet| withheld.contains(packet))
                 };
                 let (packet, left) = cache.page(tag, *after, now.time, may);
-                Ok(Frame::Fetched {
-                    request,
-                    left,
-                    packet,
-                })
+                let bytes = packet.as_ref().map_or(0, |packet| packet.bytes().len());
+                if bandwidth.take(bytes, now.time) {
+                    Ok(Frame::Fetched {
+                        request,
+                        left,
+                        packet,
+                    })
+                } else {
+                    Err(DropReason::Bandwidth)
+                }
             }
             (Ok(tag), None) => claims.subscribe(tag).map(|()| {
                 subscribers.0.entry(tag).or_default().insert(*peer);
@@ -88,6 +103,7 @@ pub(crate) fn answer_claims(
             let kind = if after.is_some() { FETCH } else { SUBSCRIBE };
             let reason = match drop {
                 DropReason::TooManyTags => Reason::OverShare,
+                DropReason::Bandwidth => bandwidth.reason(),
                 _ => Reason::NotProved,
             };
             Frame::Refused {
@@ -107,20 +123,28 @@ pub(crate) fn answer_claims(
 // PROTOCOL 2.3
 pub(crate) fn push_to_subscribers(
     mut kept: MessageReader<PacketKept>,
-    nodes: Query<(&Cache, &Subscribers)>,
+    mut nodes: Query<(&Cache, &Subscribers, &mut Bandwidth, &mut Drops)>,
     now: Res<Now>,
     mut out: MessageWriter<FrameOut>,
 ) {
     for PacketKept { node, id, tag } in kept.read() {
-        let Ok((cache, subscribers)) = nodes.get(*node) else {
+        let Ok((cache, subscribers, mut bandwidth, mut drops)) = nodes.get_mut(*node) else {
             continue;
         };
         let Some(links) = subscribers.0.get(tag) else {
             continue;
         };
         if let Some(packet) = cache.get(*id, now.time) {
+            let bytes = packet.bytes().len();
             let frame = Frame::Pushed { packet };
-            links.iter().for_each(|link| send(&mut out, *link, &frame));
+            for link in links {
+                // Who misses a push has it with the next fetch.
+                if bandwidth.take(bytes, now.time) {
+                    send(&mut out, *link, &frame);
+                } else {
+                    drops.count(DropReason::Bandwidth);
+                }
+            }
         }
     }
 }

@@ -14,12 +14,15 @@
 //! | and received | `receive`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
 //! | in fragments, if it is long | `fragment`, `gatherer` |
 //! | over links made for that alone | `carriers`, with `errands`, `frames` |
+//! | within what the owner gives | `allowance`, with `bandwidth`, `cache` |
 //! | other plugins see packets | `mirror`, `messages` |
 //!
 //! The relay reads no clock, opens no socket, and writes no packet of others to any disk.
 
+mod allowance;
 mod answers;
 mod ask;
+mod bandwidth;
 mod cache;
 mod card;
 mod carriers;
@@ -64,7 +67,9 @@ mod settings;
 mod status;
 mod tombstones;
 
+pub use allowance::Allowance;
 pub use answers::{Known, Outcome, Reason};
+pub use bandwidth::Bandwidth;
 pub use cache::{Cache, Insert};
 pub use card::{Card, CardError};
 pub use carriers::Carriers;

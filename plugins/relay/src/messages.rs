@@ -34,7 +34,7 @@ pub struct PacketKept {
     pub tag: Tag,
 }
 
-/// A node does not keep a packet any more. Written in `Maintain`, `Route` and `Deliver`; its entity is despawned in `Settle`.
+/// A node does not keep a packet any more. Written in `Serve`, `Maintain`, `Route` and `Deliver`; its entity is despawned in `Settle`.
 #[derive(Message, Debug, Clone, Copy)]
 pub struct PacketGone {
     /// Which node.

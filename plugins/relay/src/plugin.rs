@@ -8,7 +8,7 @@ use crate::messages::{
     PacketKept, ReceiptShown, Work,
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
-use crate::{ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
+use crate::{allowance, ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
 use dunlin_net::{FrameKinds, LinkPlugin, NetSystems};
@@ -27,6 +27,8 @@ pub struct RelayPlugin {
     pub cache_bytes: u64,
     /// When the app is told to end, give what is kept for others to other carriers first, for at most 3.5 s.
     pub hand_over: bool,
+    /// Packets taken in and given out for others, in bytes a second; 0 carries nothing, none is no limit.
+    pub bandwidth: Option<u64>,
     /// A folder for own messages that are under way.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had.
@@ -39,6 +41,7 @@ impl Default for RelayPlugin {
             carry,
             cache_bytes,
             hand_over,
+            bandwidth,
             outbox,
             seen,
         } = RelaySettings::default();
@@ -46,6 +49,7 @@ impl Default for RelayPlugin {
             carry,
             cache_bytes,
             hand_over,
+            bandwidth,
             outbox,
             seen,
         }
@@ -82,6 +86,7 @@ impl Plugin for RelayPlugin {
             carry,
             cache_bytes,
             hand_over,
+            bandwidth,
             outbox,
             seen,
         } = self.clone();
@@ -89,6 +94,7 @@ impl Plugin for RelayPlugin {
             carry,
             cache_bytes,
             hand_over,
+            bandwidth,
             outbox,
             seen,
         });
@@ -120,6 +126,7 @@ impl Plugin for RelayPlugin {
             .stream("relay.watch", send::open_watch)
             .stream("relay.receive", receive::open_receive)
             .call("relay.confirm", receive::call_confirm)
+            .call("relay.limits", allowance::call_limits)
             .call("relay.status", status::call_status)
             .call("relay.card", status::call_card);
         Ok(())

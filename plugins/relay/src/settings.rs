@@ -1,5 +1,6 @@
 //! How a node takes part, and what it is equipped with.
 
+use crate::bandwidth::Bandwidth;
 use crate::cache::Cache;
 use crate::carriers::{Carriers, OwnTimer};
 use crate::day_keys::DayKeys;
@@ -32,6 +33,8 @@ pub struct RelaySettings {
     pub cache_bytes: u64,
     /// When the app is told to end, give what is kept for others to other carriers first, for at most 3.5 s.
     pub hand_over: bool,
+    /// Packets taken in and given out for others, in bytes a second; 0 carries nothing, none is no limit.
+    pub bandwidth: Option<u64>,
     /// A folder for own messages that are under way; without it they are gone when the program ends.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had; without it one may be shown twice after a restart.
@@ -44,6 +47,7 @@ impl Default for RelaySettings {
             carry: true,
             cache_bytes: CACHE_BYTES,
             hand_over: false,
+            bandwidth: None,
             outbox: None,
             seen: None,
         }
@@ -55,6 +59,7 @@ impl Default for RelaySettings {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Section {
     cache_bytes: Option<u64>,
+    bandwidth: Option<u64>,
     carry: Option<bool>,
     hand_over: Option<bool>,
     outbox: Option<PathBuf>,
@@ -67,6 +72,7 @@ impl Section {
             carry: self.carry.unwrap_or(program.carry),
             cache_bytes: self.cache_bytes.unwrap_or(program.cache_bytes),
             hand_over: self.hand_over.unwrap_or(program.hand_over),
+            bandwidth: self.bandwidth.or(program.bandwidth),
             outbox: self.outbox.or(program.outbox),
             seen: self.seen.or(program.seen),
         }
@@ -149,6 +155,7 @@ fn equip_all(
         commands.entity(*node).insert((
             (
                 Cache::new(capacity),
+                Bandwidth::new(settings.bandwidth, now.time),
                 Tombstones::default(),
                 Drops::default(),
             ),
@@ -204,6 +211,7 @@ mod tests {
         let sizes = [
             size_of::<RelaySettings>(),
             size_of::<Cache>(),
+            size_of::<Bandwidth>(),
             size_of::<Tombstones>(),
             size_of::<Drops>(),
             size_of::<Subscribers>(),

@@ -16,7 +16,7 @@ use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Now, Params};
-use dunlin_net::{AddressBook, Bound, Identity, Peer, Traffic, is_reachable};
+use dunlin_net::{AddressBook, Bound, Drops as LinkDrops, Identity, Peer, Traffic, is_reachable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,6 +28,8 @@ struct Status {
     packets: usize,
     cache_bytes: u64,
     cache_capacity: u64,
+    /// In bytes a second; null is no limit.
+    bandwidth: Option<u64>,
     price_bits: u8,
     tombstones: usize,
     carriers_known: usize,
@@ -46,6 +48,8 @@ struct Status {
     /// Of links, both ways.
     traffic: Traffic,
     drops: BTreeMap<&'static str, u64>,
+    /// Of links: datagrams and frames that led to nothing.
+    link_drops: BTreeMap<String, u64>,
 }
 
 type Facts<'a> = (
@@ -53,7 +57,7 @@ type Facts<'a> = (
     (&'a Cache, &'a Tombstones, &'a Drops),
     (&'a AddressBook, &'a Errands, &'a Outbox),
     (&'a Inbox, &'a Fetcher, &'a Gatherer, &'a Receipts),
-    &'a Traffic,
+    (&'a Traffic, &'a LinkDrops),
 );
 
 pub(crate) fn call_status(
@@ -64,7 +68,8 @@ pub(crate) fn call_status(
     now: Res<Now>,
 ) -> Result<Answer, CallError> {
     let node = names.find(&call.params.node)?;
-    let (own, kept, work, mail, traffic) = nodes.get(node).map_err(|error| failed(&error))?;
+    let (own, kept, work, mail, (traffic, link_drops)) =
+        nodes.get(node).map_err(|error| failed(&error))?;
     let ((identity, settings), (cache, tombstones, drops)) = (own, kept);
     let ((book, errands, outbox), (inbox, fetcher, gatherer, receipts)) = (work, mail);
     let me = identity.id();
@@ -78,6 +83,7 @@ pub(crate) fn call_status(
         packets: cache.len(),
         cache_bytes: cache.bytes(),
         cache_capacity: cache.capacity(),
+        bandwidth: settings.bandwidth,
         price_bits: cache.price(),
         tombstones: tombstones.len(),
         carriers_known: carriers,
@@ -95,6 +101,10 @@ pub(crate) fn call_status(
         traffic: *traffic,
         drops: drops
             .counted()
+            .map(|(reason, count)| (reason.text(), count))
+            .collect(),
+        link_drops: link_drops
+            .iter()
             .map(|(reason, count)| (reason.text(), count))
             .collect(),
     })

@@ -394,3 +394,121 @@ fn a_component_on_a_packet_withholds_it_and_its_entity_goes_with_it() {
     stranger.say(0x27, &receipt);
     assert!(stranger.scene.world().get_entity(entity).is_err());
 }
+
+impl Stranger {
+    fn limits(&mut self, change: serde_json::Value) -> serde_json::Value {
+        let mut params = change;
+        params["node"] = self.victim.id.to_string().into();
+        let reply = self.scene.call("relay.limits", params, b"").unwrap();
+        reply.value
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_owners_bytes_a_second_is_refused_counted_and_welcome_later() {
+    let mut stranger = Stranger::before(carrier());
+    let told = stranger.limits(serde_json::json!({ "bandwidth": 100 }));
+    assert_eq!(
+        told,
+        serde_json::json!({ "cache_bytes": 16_000_000, "bandwidth": 100 })
+    );
+    let small = |n| packet(1, n, today(), 300);
+    // A bucket of one large packet: three small ones, while a second a deposit brings 100 bytes more.
+    for n in 0..4 {
+        assert_eq!(stranger.deposit(&small(n)).0, 0x21, "packet {n}");
+    }
+    let answer = stranger.deposit(&small(5));
+    assert_eq!(refusal(&answer), (0x20, Reason::Full as u8));
+    assert_eq!(answer.1[2], 0, "work would not help");
+    assert_eq!(stranger.drops(DropReason::Bandwidth), 1);
+    // Who repeats a request because the answer was lost is answered again.
+    assert_eq!(stranger.deposit(&small(0)).0, 0x21);
+    let claim = Claim::Once(small(0).tag());
+    stranger.scene.run.run_for(seconds(20));
+    assert_eq!(stranger.say(0x22, &fetch(&claim))[0].0, 0x23);
+    assert_eq!(stranger.deposit(&small(5)).0, 0x21);
+    stranger.limits(serde_json::json!({ "bandwidth": null }));
+    for n in 10..30 {
+        assert_eq!(stranger.deposit(&small(n)).0, 0x21, "no limit any more");
+    }
+}
+
+#[test]
+fn a_limit_of_nothing_carries_nothing_either_way_and_says_so() {
+    let mut stranger = Stranger::before(carrier());
+    let kept = packet(1, 1, today(), 300);
+    assert_eq!(stranger.deposit(&kept).0, 0x21);
+    let claim = Claim::Once(kept.tag());
+    assert_eq!(stranger.say(0x24, &shown(&claim))[0].0, 0x25);
+    stranger.limits(serde_json::json!({ "bandwidth": 0 }));
+    let answer = stranger.deposit(&packet(1, 2, today(), 300));
+    assert_eq!(refusal(&answer), (0x20, Reason::DoesNotCarry as u8));
+    let answer = &stranger.say(0x22, &fetch(&claim))[0];
+    assert_eq!(refusal(answer), (0x22, Reason::DoesNotCarry as u8));
+    assert_eq!(stranger.drops(DropReason::Bandwidth), 2);
+    // An empty page is no packet.
+    let nobody = Claim::Once(dunlin_relay::Tag([9; 16]));
+    assert_eq!(stranger.say(0x22, &fetch(&nobody))[0].0, 0x23);
+}
+
+#[test]
+fn a_push_beyond_the_limit_is_counted_and_waits_for_the_next_fetch() {
+    let mut stranger = Stranger::before(carrier());
+    let kept = packet(1, 1, today(), 300);
+    let claim = Claim::Once(kept.tag());
+    assert_eq!(stranger.say(0x24, &shown(&claim))[0].0, 0x25);
+    stranger.limits(serde_json::json!({ "bandwidth": 1 }));
+    let mut pushed = 0;
+    for n in 1..=3 {
+        let body = [&[1, 0, 0, 0, 0][..], packet(1, n, today(), 300).bytes()].concat();
+        let heard = stranger.say(0x20, &body);
+        pushed += heard.iter().filter(|(kind, _)| *kind == 0x26).count();
+    }
+    // 1,088 bytes are three small packets: the first in and out, the second in.
+    assert_eq!((pushed, stranger.drops(DropReason::Bandwidth)), (1, 2));
+    assert_eq!(stranger.scene.packets(stranger.victim), 2);
+    stranger.scene.run.run_for(minutes(10));
+    assert_eq!(stranger.say(0x22, &fetch(&claim))[0].0, 0x23);
+}
+
+#[test]
+fn a_cache_made_smaller_while_it_runs_evicts_and_the_entities_go_with_the_packets() {
+    let mut stranger = Stranger::before(carrier());
+    let packets: Vec<Packet> = (0..10).map(|n| packet(1, n, today(), 300)).collect();
+    for packet in &packets {
+        assert_eq!(stranger.deposit(packet).0, 0x21);
+    }
+    // A sixteenth of it is room for three packets of one prefix.
+    let told = stranger.limits(serde_json::json!({ "cache_bytes": 16 * 1_200 }));
+    assert_eq!(told["cache_bytes"], 16 * 1_200);
+    let node = stranger.victim.node;
+    assert_eq!(stranger.drops(DropReason::Evicted), 7);
+    let world = stranger.scene.run.app.world();
+    let (cache, mirror) = (
+        world.get::<Cache>(node).unwrap(),
+        world.get::<Mirror>(node).unwrap(),
+    );
+    assert_eq!((cache.len(), cache.capacity()), (3, 16 * 1_200));
+    for packet in &packets {
+        let (kept, entity) = (cache.contains(packet.id()), mirror.get(packet.id()));
+        assert_eq!(kept, entity.is_some(), "the mirror shows what is kept");
+        assert!(entity.is_none_or(|entity| world.get::<PacketId>(entity).is_some()));
+    }
+    let params = serde_json::json!({ "node": stranger.victim.id.to_string() });
+    let status = stranger.scene.call("relay.status", params, b"").unwrap();
+    assert_eq!(status.value["cache_capacity"], 16 * 1_200);
+    assert_eq!(status.value["drops"]["evicted"], 7);
+    assert_eq!(status.value["bandwidth"], serde_json::Value::Null);
+}
+
+#[test]
+fn limits_of_a_node_that_carries_nothing_are_not_to_be_set() {
+    let mut stranger = Stranger::before(Kind::default());
+    let params =
+        serde_json::json!({ "node": stranger.victim.id.to_string(), "cache_bytes": 1_000 });
+    let error = stranger
+        .scene
+        .call("relay.limits", params, b"")
+        .unwrap_err();
+    assert!(error.message.contains("carry = true"), "{error}");
+}

@@ -11,6 +11,11 @@ const PLUGIN_ON_PLUGIN: &[(&str, &str)] = &[
     ("dunlin-sim", "dunlin-relay"), // Its people write to each other.
 ];
 
+/// An app whose library another uses; each row is a decision.
+const APP_ON_APP: &[(&str, &str)] = &[
+    ("dunlin", "dunlin-relayd"), // `dunlin relay` is the same relay.
+];
+
 /// What a layer must never meet, whoever would bring it.
 const NEVER: &[(&str, &str)] = &[
     ("engine", "tokio"), // The engine knows no runtime; engine/io does.
@@ -107,7 +112,8 @@ impl<'a> Crate<'a> {
             return None;
         }
         let allowed = self.layer.may_stand_on(other.layer)
-            || PLUGIN_ON_PLUGIN.contains(&(self.name, other.name));
+            || PLUGIN_ON_PLUGIN.contains(&(self.name, other.name))
+            || APP_ON_APP.contains(&(self.name, other.name));
         (!allowed).then(|| {
             format!(
                 "{} may not depend on {}: arrows never point up; move what both need into the lower one",

@@ -24,6 +24,6 @@ mod wire;
 
 pub use drops::{UdpDrop, UdpDrops};
 pub use options::Options as SocketOptions;
-pub use plugin::UdpPlugin;
+pub use plugin::{NodeSocketsPlugin, UdpPlugin};
 pub use socket::{BatchSocket, Buffers, Outgoing};
 pub use sockets::Socket;

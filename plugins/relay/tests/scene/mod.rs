@@ -191,6 +191,7 @@ impl Scene {
             hand_over: kind.hand_over,
             outbox: kind.outbox,
             seen: kind.seen,
+            ..RelaySettings::default()
         };
         let again = self.next_address.into();
         let mut spawned = self.run.app.world_mut().spawn((

@@ -172,9 +172,9 @@ impl Sim {
             relay: RelaySettings {
                 carry: kind.carry,
                 cache_bytes: kind.cache_bytes,
-                hand_over: false,
                 outbox: disk.as_ref().map(|folder| folder.join("outbox")),
                 seen: disk.as_ref().map(|folder| folder.join("seen")),
+                ..RelaySettings::default()
             },
             book,
         };

@@ -1,18 +1,19 @@
-//! Why a command ended early, for the person who typed it.
+//! Why a program ended early, for the person who started it.
 
 use std::fmt;
 use std::process::ExitCode;
 
 /// A message and an exit code. Any error becomes one, with its sources, and then means "failed".
 #[derive(Debug)]
-pub(crate) struct Error {
+pub struct Error {
     message: String,
     code: u8,
 }
 
 impl Error {
     /// The command was understood and failed: exit code 1. Say what to do about it.
-    pub(crate) fn failed(message: impl Into<String>) -> Error {
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Error {
         Error {
             message: message.into(),
             code: 1,
@@ -20,14 +21,17 @@ impl Error {
     }
 
     /// The command line asks for something that makes no sense: exit code 2.
-    pub(crate) fn usage(message: impl Into<String>) -> Error {
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Error {
         Error {
             message: message.into(),
             code: 2,
         }
     }
 
-    pub(crate) fn exit_code(&self) -> ExitCode {
+    /// What the program ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
 }
