@@ -158,7 +158,7 @@ fn control(version: &str, architecture: &str, libc: &str, kibibytes: u64) -> Str
         "Package: dunlin-relayd\n\
          Version: {version}\n\
          Architecture: {architecture}\n\
-         Maintainer: The Dunlin contributors\n\
+         Maintainer: The Dunlin developers\n\
          Installed-Size: {kibibytes}\n\
          Depends: libc6 (>= {libc}), libgcc-s1\n\
          Section: net\n\
