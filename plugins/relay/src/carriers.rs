@@ -4,7 +4,7 @@
 use crate::day_keys::DayKeys;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
-use crate::errands::{Action, Errands, Task};
+use crate::errands::{Action, Errands};
 use crate::fetcher::Fetcher;
 use crate::frames::Frame;
 use crate::gatherer::Gatherer;
@@ -16,6 +16,7 @@ use crate::outbox::Outbox;
 use crate::packet::PacketId;
 use crate::placement::Candidate;
 use crate::receipts::Receipts;
+use crate::task::Task;
 use dunlin_engine::bevy_ecs::change_detection::Tick;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Due, Now, Time, Timers};

@@ -8,8 +8,8 @@ use crate::limits::{
     ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST, REDIAL_MAX, RETRY_FIRST,
     RETRY_MAX,
 };
-use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::seldom::{Empty, Seldom};
+use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -22,78 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TRIES_MAX: u8 = 48;
 /// Links lost in a row, or dials failed, after which a carrier's errands end unreached.
 const FAILURES_MAX: u8 = 3;
-
-/// What is asked of one carrier.
-#[derive(Debug, Clone)]
-pub(crate) enum Task {
-    Deposit {
-        message: MessageId,
-        packet: Packet,
-    },
-    /// Whether it has what we keep for others, since we leave;
-    Count {
-        id: PacketId,
-    },
-    /// and a copy for who has not.
-    HandOver {
-        packet: Packet,
-    },
-    Ask {
-        message: MessageId,
-        id: PacketId,
-    },
-    Fetch {
-        day: u16,
-        after: PacketId,
-    },
-    Look {
-        tag: Tag,
-    },
-    Subscribe {
-        day: u16,
-    },
-    Receipt {
-        id: PacketId,
-        secret: DeleteSecret,
-    },
-}
-
-impl Task {
-    fn is_answered_by(&self, frame: &Frame) -> bool {
-        use crate::frames as f;
-        matches!(
-            (self, frame),
-            (
-                Task::Deposit { .. } | Task::HandOver { .. },
-                Frame::Deposited { .. }
-                    | Frame::Refused {
-                        kind: f::DEPOSIT,
-                        ..
-                    }
-            ) | (
-                Task::Ask { .. } | Task::Count { .. },
-                Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
-            ) | (
-                Task::Fetch { .. } | Task::Look { .. },
-                Frame::Fetched { .. } | Frame::Refused { kind: f::FETCH, .. }
-            ) | (
-                Task::Subscribe { .. },
-                Frame::Subscribed { .. }
-                    | Frame::Refused {
-                        kind: f::SUBSCRIBE,
-                        ..
-                    }
-            ) | (
-                Task::Receipt { .. },
-                Frame::Ended { .. }
-                    | Frame::Refused {
-                        kind: f::RECEIPT,
-                        ..
-                    }
-            )
-        )
-    }
-}
 
 /// How an errand ended: with this answer, or with none because the carrier cannot be reached.
 #[derive(Debug)]

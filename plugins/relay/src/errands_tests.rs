@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::answers::{Known, Reason};
+use crate::packet::{MessageId, PacketId};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;

@@ -1,11 +1,11 @@
 //! The recipient's rounds: which carriers are asked for which days, and when again.
 
 use crate::day_keys::DayKeys;
-use crate::errands::Task;
 use crate::frames::Frame;
 use crate::limits::{ASKED, KEPT_LINKS_MAX};
 use crate::packet::{Packet, PacketId, Tag};
 use crate::placement::{Candidate, place};
+use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;

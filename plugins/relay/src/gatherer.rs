@@ -3,7 +3,6 @@
 //! Each fragment has a timer of its own, as RFC 6206 (Trickle) has it: it asks two carriers of those nearest to its tag, the next two
 //! after twice the time, and never a network at large.
 
-use crate::errands::Task;
 use crate::fragment::FragmentKey;
 use crate::head::{Content, Outline};
 use crate::inbox::{Fragment, Received};
@@ -13,6 +12,7 @@ use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::placement::{Candidate, place};
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
+use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;

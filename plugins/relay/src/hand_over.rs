@@ -6,13 +6,14 @@
 use crate::answers::{Known, Outcome};
 use crate::cache::Cache;
 use crate::carriers::Carriers;
-use crate::errands::{Errands, Task};
+use crate::errands::Errands;
 use crate::frames::Frame;
 use crate::limits::{HAND_OVER_MAX, PLACES};
 use crate::messages::{ErrandDone, Work};
 use crate::packet::PacketId;
 use crate::placement::place;
 use crate::settings::RelaySettings;
+use crate::task::Task;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Due, Exit, ExitHolds, Now, Time, Timers};
 use dunlin_net::{AddressBook, Identity, PeerId};

@@ -11,7 +11,7 @@
 //! | and ends it | `erase`, `ask`, with `tombstones` |
 //! | or leaves, and hands it over | `hand_over` |
 //! | a message is sent | `send`, with `seal`, `head`, `outbox`, `placement` |
-//! | and received | `receive`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
+//! | and received | `receive`, `confirm`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
 //! | in fragments, if it is long | `fragment`, `gatherer` |
 //! | over links made for that alone | `carriers`, with `errands`, `frames` |
 //! | within what the owner gives | `allowance`, with `bandwidth`, `cache` |
@@ -27,6 +27,7 @@ mod cache;
 mod card;
 mod carriers;
 mod claims;
+mod confirm;
 mod day_keys;
 mod decode;
 mod deposit;
@@ -65,6 +66,7 @@ mod seldom;
 mod send;
 mod settings;
 mod status;
+mod task;
 mod tombstones;
 
 pub use allowance::Allowance;

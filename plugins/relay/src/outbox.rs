@@ -2,13 +2,13 @@
 //! `queued → sent → stored (n) → delivered | expired`.
 
 use crate::answers::{Known, Outcome};
-use crate::errands::Task;
 use crate::frames::Frame;
 use crate::life;
 use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PLACES, WORK_BITS_MAX};
 use crate::own_message::{ASK_MIN, End, OwnMessage, OwnPacket, State};
 use crate::packet::{MessageId, PacketId};
 use crate::placement::{Candidate, place};
+use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;

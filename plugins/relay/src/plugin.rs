@@ -8,7 +8,9 @@ use crate::messages::{
     PacketKept, ReceiptShown, Work,
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
-use crate::{allowance, ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
+use crate::{
+    allowance, ask, confirm, decode, erase, fetch, frames, mirror, nodes, receive, send, status,
+};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
 use dunlin_net::{FrameKinds, LinkPlugin, NetSystems};
@@ -125,7 +127,7 @@ impl Plugin for RelayPlugin {
             .call("relay.outbox", send::call_outbox)
             .stream("relay.watch", send::open_watch)
             .stream("relay.receive", receive::open_receive)
-            .call("relay.confirm", receive::call_confirm)
+            .call("relay.confirm", confirm::call_confirm)
             .call("relay.limits", allowance::call_limits)
             .call("relay.status", status::call_status)
             .call("relay.card", status::call_card);

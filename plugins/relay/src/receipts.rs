@@ -1,8 +1,8 @@
 //! Receipts on their way: every carrier that brought a message, and the 8 nearest to its tag, hear that it has arrived.
 
-use crate::errands::Task;
 use crate::limits::{PLACES, RECEIPTS_MAX};
 use crate::packet::{DeleteSecret, PacketId};
+use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;

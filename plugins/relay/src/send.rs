@@ -4,7 +4,7 @@
 use crate::card::Card;
 use crate::carriers::{Carriers, at_work};
 use crate::drops::{DropReason, Drops};
-use crate::errands::{Errands, Task};
+use crate::errands::Errands;
 use crate::head::{Head, Kind};
 use crate::life::day_of;
 use crate::limits::EXPIRY_HOURS_MAX;
@@ -18,6 +18,7 @@ use crate::packet::MessageId;
 use crate::receipts::Receipts;
 use crate::seal::{Envelope, seal};
 use crate::settings::RelaySettings;
+use crate::task::Task;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Open, Params, Random, Reply, Sink};
 use dunlin_net::{AddressBook, Identity};

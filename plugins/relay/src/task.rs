@@ -1,0 +1,76 @@
+//! What a node may ask of a carrier, and which frame answers it.
+
+use crate::frames::Frame;
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
+
+/// What is asked of one carrier.
+#[derive(Debug, Clone)]
+pub(crate) enum Task {
+    Deposit {
+        message: MessageId,
+        packet: Packet,
+    },
+    /// Whether it has what we keep for others, since we leave;
+    Count {
+        id: PacketId,
+    },
+    /// and a copy for who has not.
+    HandOver {
+        packet: Packet,
+    },
+    Ask {
+        message: MessageId,
+        id: PacketId,
+    },
+    Fetch {
+        day: u16,
+        after: PacketId,
+    },
+    Look {
+        tag: Tag,
+    },
+    Subscribe {
+        day: u16,
+    },
+    Receipt {
+        id: PacketId,
+        secret: DeleteSecret,
+    },
+}
+
+impl Task {
+    pub(crate) fn is_answered_by(&self, frame: &Frame) -> bool {
+        use crate::frames as f;
+        matches!(
+            (self, frame),
+            (
+                Task::Deposit { .. } | Task::HandOver { .. },
+                Frame::Deposited { .. }
+                    | Frame::Refused {
+                        kind: f::DEPOSIT,
+                        ..
+                    }
+            ) | (
+                Task::Ask { .. } | Task::Count { .. },
+                Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
+            ) | (
+                Task::Fetch { .. } | Task::Look { .. },
+                Frame::Fetched { .. } | Frame::Refused { kind: f::FETCH, .. }
+            ) | (
+                Task::Subscribe { .. },
+                Frame::Subscribed { .. }
+                    | Frame::Refused {
+                        kind: f::SUBSCRIBE,
+                        ..
+                    }
+            ) | (
+                Task::Receipt { .. },
+                Frame::Ended { .. }
+                    | Frame::Refused {
+                        kind: f::RECEIPT,
+                        ..
+                    }
+            )
+        )
+    }
+}
