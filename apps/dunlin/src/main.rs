@@ -1,5 +1,7 @@
 //! The Dunlin command line.
 
+mod contacts;
+mod control;
 mod demo;
 mod doctor;
 mod global;
@@ -7,7 +9,9 @@ mod keys;
 mod loss;
 mod network;
 mod news;
+mod offline;
 mod outbox;
+mod private;
 mod process;
 mod receive;
 mod relay;
@@ -51,7 +55,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make this device's keys, show them, print its contact card
+    /// Make this device's keys, show them, print its contact card, take them elsewhere
     Keys(keys::Args),
     /// Send a text, a file, or stdin to somebody, who may be away
     Send(send::Args),
@@ -59,6 +63,8 @@ enum Command {
     Receive(receive::Args),
     /// Show where own messages stand, or go on with them until each is delivered
     Outbox(outbox::Args),
+    /// Give people names
+    Contacts(contacts::Args),
     /// Carry other people's packets
     Relay(relay::Args),
     /// Bob is away and Alice has left: he still gets her message
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(args, &global),
         Command::Receive(args) => receive::run(args, &global),
         Command::Outbox(args) => outbox::run(args, &global),
+        Command::Contacts(args) => contacts::run(args, &global),
         Command::Relay(args) => relay::run(args, &global),
         Command::Demo(args) => demo::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),

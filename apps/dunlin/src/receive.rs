@@ -1,5 +1,6 @@
 //! `dunlin receive`: get what waits, and what arrives.
 
+use crate::contacts::Known;
 use crate::network::{self, NetworkArgs, Role};
 use crate::send::{CALL_LIMIT, LOOK};
 use crate::{Error, Global};
@@ -64,7 +65,10 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
             break !ends;
         }
         if let Some(item) = items.wait(LOOK) {
-            let message = take(item.value, &item.body, &args.out)?;
+            let mut message = take(item.value, &item.body, &args.out)?;
+            // Looked up each time: a contact that was added meanwhile is shown by name at once.
+            let from = message["from"].as_str().unwrap_or_default();
+            message["contact"] = json!(Known::of(global).name(from));
             global.result(text(&message), &message)?;
             // Printed or on disk, so durably the user's: now the carriers may forget it.
             client.ask("relay.confirm", json!({ "id": message["id"] }), CALL_LIMIT)?;
@@ -124,12 +128,17 @@ fn take(mut message: Value, body: &[u8], out: &Path) -> Result<Value, Error> {
 }
 
 fn text(message: &Value) -> String {
-    let from = message["from"].as_str().unwrap_or_default();
-    let from: String = from.chars().take(12).collect();
+    let from = match (message["contact"].as_str(), message["from"].as_str()) {
+        (Some(name), _) => name.to_owned(),
+        (None, id) => format!(
+            "{}…",
+            id.unwrap_or_default().chars().take(12).collect::<String>()
+        ),
+    };
     match message["kind"].as_str() {
-        Some("text") => format!("{from}…: {}", message["text"].as_str().unwrap_or_default()),
+        Some("text") => format!("{from}: {}", message["text"].as_str().unwrap_or_default()),
         _ => format!(
-            "{from}…: {} ({} bytes)",
+            "{from}: {} ({} bytes)",
             message["path"].as_str().unwrap_or_default(),
             message["bytes"]
         ),

@@ -8,7 +8,7 @@ use crate::messages::{
     PacketKept, ReceiptShown, Work,
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
-use crate::{allowance, ask, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
+use crate::{allowance, ask, cancel, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
 use dunlin_net::{FrameKinds, LinkPlugin, NetSystems};
@@ -123,6 +123,7 @@ impl Plugin for RelayPlugin {
         add_systems(app);
         app.call("relay.send", send::call_send)
             .call("relay.outbox", send::call_outbox)
+            .call("relay.cancel", cancel::call_cancel)
             .stream("relay.watch", send::open_watch)
             .stream("relay.receive", receive::open_receive)
             .call("relay.confirm", receive::call_confirm)
