@@ -41,7 +41,9 @@ enum Command {
     #[command(after_help = "\
 Examples:
   dunlin contacts add Bob bob.card
-  ssh bob dunlin keys card | dunlin contacts add Bob -")]
+  ssh bob dunlin keys card | dunlin contacts add Bob -
+
+Exit codes: 0 done, 1 failed, 2 not understood.")]
     Add {
         /// What you call them: 1 to 64 bytes
         name: String,
@@ -49,22 +51,30 @@ Examples:
         card: String,
     },
     /// Show all names and ids
-    #[command(after_help = "Examples:\n  dunlin contacts list\n  dunlin contacts list --json")]
+    #[command(
+        after_help = "Examples:\n  dunlin contacts list\n  dunlin contacts list --json\n\nExit codes: 0 done, 1 failed, 2 not understood."
+    )]
     List,
     /// Show somebody's id, addresses and card
-    #[command(after_help = "Examples:\n  dunlin contacts show Bob")]
+    #[command(
+        after_help = "Examples:\n  dunlin contacts show Bob\n\nExit codes: 0 done, 1 failed, 2 not understood."
+    )]
     Show {
         /// Whose
         name: String,
     },
     /// Forget somebody; messages that are under way to them stay so
-    #[command(after_help = "Examples:\n  dunlin contacts remove Bob")]
+    #[command(
+        after_help = "Examples:\n  dunlin contacts remove Bob\n\nExit codes: 0 done, 1 failed, 2 not understood."
+    )]
     Remove {
         /// Whom
         name: String,
     },
     /// Give somebody another name
-    #[command(after_help = "Examples:\n  dunlin contacts rename Bob 'Bob Smith'")]
+    #[command(
+        after_help = "Examples:\n  dunlin contacts rename Bob 'Bob Smith'\n\nExit codes: 0 done, 1 failed, 2 not understood."
+    )]
     Rename {
         /// What you called them
         old: String,

@@ -1,5 +1,6 @@
 //! The Dunlin command line.
 
+mod completions;
 mod contacts;
 mod control;
 mod demo;
@@ -7,6 +8,7 @@ mod doctor;
 mod global;
 mod keys;
 mod loss;
+mod man;
 mod network;
 mod news;
 mod offline;
@@ -34,8 +36,9 @@ const EXAMPLES: &str = "\
 Examples:
   dunlin keys new                     make this device's keys
   dunlin keys card --name Alice       print the card that others need to write to you
+  dunlin contacts add Bob bob.card    give Bob's card a name
   dunlin relay --listen 0.0.0.0:4444   carry other people's packets
-  dunlin send --to bob.card 'Tea?'    write to Bob, who may be away
+  dunlin send --to Bob 'Tea?'         write to Bob, who may be away
   dunlin receive                      get what waits, and what arrives
   dunlin demo                         see all of it at work on this machine
   dunlin doctor                       what on this machine would stop Dunlin?
@@ -71,6 +74,10 @@ enum Command {
     Demo(demo::Args),
     /// Say what on this machine would stop Dunlin, and what to do about it
     Doctor(doctor::Args),
+    /// Print the script by which a shell completes commands and options
+    Completions(completions::Args),
+    /// Write a manual page for each command into a folder
+    Man(man::Args),
     /// Run a scenario on a virtual network, in virtual time
     Sim(sim::Args),
 }
@@ -93,6 +100,8 @@ fn main() -> ExitCode {
         Command::Relay(args) => relay::run(args, &global),
         Command::Demo(args) => demo::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
+        Command::Completions(args) => completions::run(&args, &global),
+        Command::Man(args) => man::run(&args, &global),
         Command::Sim(args) => sim::run(args, &global),
     };
     result.unwrap_or_else(|error| {
