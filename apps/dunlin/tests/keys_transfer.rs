@@ -7,6 +7,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -223,10 +224,10 @@ impl Terminal {
         unlockpt(&master).expect("ours");
         let name = ptsname(&master, Vec::new()).expect("a name");
         let name = name.to_str().expect("a path").to_owned();
-        // It is nobody's controlling terminal as long as nobody here leads a session.
         let slave = File::options()
             .read(true)
             .write(true)
+            .custom_flags(libc::O_NOCTTY)
             .open(name)
             .expect("its other end");
         let seen = String::new();

@@ -155,3 +155,30 @@ pub fn entries(carriers: &[Carrier]) -> Vec<&str> {
         .flat_map(|carrier| ["--peer", carrier.entry.as_str()])
         .collect()
 }
+
+/// Every command, found by asking each for its help.
+pub fn commands() -> Vec<Vec<String>> {
+    let mut all = vec![Vec::new()];
+    let mut at = 0;
+    while at < all.len() {
+        let command = all[at].clone();
+        let help = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+            .args(&command)
+            .arg("--help")
+            .output()
+            .expect("dunlin runs");
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let listed = help
+            .lines()
+            .skip_while(|line| *line != "Commands:")
+            .skip(1)
+            .take_while(|line| !line.is_empty())
+            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+            .filter_map(|line| line.split_whitespace().next());
+        for name in listed.filter(|name| *name != "help") {
+            all.push([&command[..], &[name.to_owned()]].concat());
+        }
+        at += 1;
+    }
+    all
+}
