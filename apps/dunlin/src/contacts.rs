@@ -113,7 +113,7 @@ fn add(name: &str, card: &str, global: &Global) -> Result<(), Error> {
 fn list(global: &Global) -> Result<(), Error> {
     let contacts = Contacts::read(&global.home()?)?;
     let mut text = String::new();
-    let width = contacts.all().iter().map(|one| one.name.chars().count());
+    let width = contacts.all().map(|one| one.name.chars().count());
     let width = width.max().unwrap_or_default();
     for Contact { name, card } in contacts.all() {
         writeln!(text, "{name:width$}  {}", card.id())?;
@@ -121,7 +121,7 @@ fn list(global: &Global) -> Result<(), Error> {
     if text.is_empty() {
         text.push_str("no contacts: make one with `dunlin contacts add NAME CARD`");
     }
-    let all: Vec<Value> = contacts.all().iter().map(object).collect();
+    let all: Vec<Value> = contacts.all().map(object).collect();
     global.result(text, &json!({ "contacts": all }))
 }
 

@@ -41,7 +41,7 @@ fn write(command: &Command, dir: &Path, pages: &mut Vec<String>) -> Result<(), E
     for below in command.get_subcommands() {
         write(below, dir, pages)?;
     }
-    let page = Man::new(command.clone());
+    let page = Man::new(command.clone()).source(concat!("dunlin ", env!("CARGO_PKG_VERSION")));
     let name = page.get_filename();
     page.generate_to(dir).map_err(|error| {
         let path = dir.join(&name);

@@ -56,6 +56,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
 
     let ends = args.once || args.count.is_some();
     let until = Instant::now() + Duration::from_secs(args.within);
+    let mut contacts = Known::of(global);
     let mut received = Vec::new();
     let complete = loop {
         if args.count.is_some_and(|count| received.len() >= count) {
@@ -66,9 +67,12 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         }
         if let Some(item) = items.wait(LOOK) {
             let mut message = take(item.value, &item.body, &args.out)?;
-            // Looked up each time: a contact that was added meanwhile is shown by name at once.
             let from = message["from"].as_str().unwrap_or_default();
-            message["contact"] = json!(Known::of(global).name(from));
+            if contacts.name(from).is_none() {
+                // Perhaps they were added meanwhile.
+                contacts = Known::of(global);
+            }
+            message["contact"] = json!(contacts.name(from));
             global.result(text(&message), &message)?;
             // Printed or on disk, so durably the user's: now the carriers may forget it.
             client.ask("relay.confirm", json!({ "id": message["id"] }), CALL_LIMIT)?;

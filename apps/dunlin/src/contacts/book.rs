@@ -1,13 +1,15 @@
 //! The file of contacts, `HOME/contacts`: a first line that names its format, then a line for each, its card and its name.
 
 use crate::{Error, private};
+use dunlin_net::PeerId;
 use dunlin_relay::Card;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const FIRST_LINE: &str = "dunlin contacts 1";
-/// Each card is checked whenever the file is read, some 50 µs. // guess
+/// Each card is checked whenever the file is read. // guess
 const CONTACTS_MAX: usize = 1_000;
 /// A contact's name, which is the user's own choice; what a card says of itself has 32. // guess
 const NAME_BYTES_MAX: usize = 64;
@@ -36,7 +38,7 @@ pub(crate) enum Added {
 /// All contacts, by name, regardless of case.
 pub(crate) struct Contacts {
     path: PathBuf,
-    all: Vec<Contact>,
+    all: BTreeMap<String, Contact>,
     /// For who changes them: nobody else does until this is dropped.
     _lock: Option<File>,
 }
@@ -47,7 +49,7 @@ impl Contacts {
         let path = home.join("contacts");
         let all = match File::open(&path) {
             Ok(file) => parse(&path, file)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(cannot("read", &path, &error)),
         };
         Ok(Contacts {
@@ -77,7 +79,7 @@ impl Contacts {
     /// Writes them down, whole or not at all.
     pub(crate) fn save(&self) -> Result<(), Error> {
         let mut text = format!("{FIRST_LINE}\n");
-        for Contact { name, card } in &self.all {
+        for Contact { name, card } in self.all() {
             text += &format!("{card} {name}\n");
         }
         private::replace(&self.path, text.as_bytes())
@@ -85,40 +87,40 @@ impl Contacts {
     }
 
     /// All of them, by name.
-    pub(crate) fn all(&self) -> &[Contact] {
-        &self.all
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Contact> {
+        self.all.values()
     }
 
     /// The contact of this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Contact> {
-        self.all
-            .iter()
-            .find(|contact| same(&contact.name, name.trim()))
+        self.all.get(&folded(name))
+    }
+
+    fn of_id(&self, id: PeerId) -> Option<&Contact> {
+        self.all().find(|contact| contact.card.id() == id)
     }
 
     /// The contact of this name, or an error that names the nearest.
     pub(crate) fn get(&self, name: &str) -> Result<&Contact, Error> {
-        self.find(name).ok_or_else(|| {
-            Error::failed(match (self.nearest(name), self.all.is_empty()) {
-                (Some(nearest), _) => {
-                    format!("no contact is called \"{name}\"; did you mean \"{nearest}\"?")
-                }
-                (None, false) => format!(
-                    "no contact is called \"{name}\": `dunlin contacts list` shows those that there are"
-                ),
-                (None, true) => format!(
-                    "no contact is called \"{name}\": there are none; make one with `dunlin contacts add NAME CARD`"
-                ),
-            })
-        })
+        self.find(name).ok_or_else(|| self.nobody(name))
+    }
+
+    fn nobody(&self, name: &str) -> Error {
+        let advice = match self.nearest(name) {
+            Some(nearest) => format!("; did you mean \"{nearest}\"?"),
+            None if self.all.is_empty() => {
+                ": there are none; make one with `dunlin contacts add NAME CARD`".to_owned()
+            }
+            None => ": `dunlin contacts list` shows those that there are".to_owned(),
+        };
+        Error::failed(format!("no contact is called \"{name}\"{advice}"))
     }
 
     /// The contact's name that is most like `name`, if they have anything in common.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
-        let name = name.trim().to_lowercase();
-        let near = self.all.iter().filter_map(|contact| {
-            let other = contact.name.to_lowercase();
-            let distance = strsim::damerau_levenshtein(&name, &other);
+        let name = folded(name);
+        let near = self.all.iter().filter_map(|(other, contact)| {
+            let distance = strsim::damerau_levenshtein(&name, other);
             let longer = name.chars().count().max(other.chars().count());
             (distance < longer).then_some((distance, contact.name.as_str()))
         });
@@ -128,11 +130,7 @@ impl Contacts {
     /// Adds somebody, or renews the card of somebody who is there under this name.
     pub(crate) fn add(&mut self, name: &str, card: Card) -> Result<Added, Error> {
         let name = checked(name)?;
-        if let Some(there) = self
-            .all
-            .iter_mut()
-            .find(|contact| same(&contact.name, name))
-        {
+        if let Some(there) = self.all.get_mut(&folded(name)) {
             if there.card.id() != card.id() {
                 return Err(Error::failed(format!(
                     "{} is somebody else already (id {}): a card of another id is another person's, or of new keys. Ask them; \
@@ -144,11 +142,7 @@ impl Contacts {
             there.card = card;
             return Ok(Added::Renewed);
         }
-        if let Some(there) = self
-            .all
-            .iter()
-            .find(|contact| contact.card.id() == card.id())
-        {
+        if let Some(there) = self.of_id(card.id()) {
             return Err(Error::failed(format!(
                 "this is the card of {0}, who is a contact already: `dunlin contacts rename` gives {0} another name",
                 there.name
@@ -159,49 +153,43 @@ impl Contacts {
                 "there are {CONTACTS_MAX} contacts, and that is the most: remove one first"
             )));
         }
-        let name = name.to_owned();
-        self.all.push(Contact { name, card });
-        self.sort();
+        self.put(name, card);
         Ok(Added::New)
     }
 
     /// Takes somebody out.
     pub(crate) fn remove(&mut self, name: &str) -> Result<Contact, Error> {
-        let found = self.get(name)?.card.id();
-        let at = self
-            .all
-            .iter()
-            .position(|contact| contact.card.id() == found);
-        at.map(|at| self.all.remove(at))
-            .ok_or_else(|| Error::failed(format!("no contact is called \"{name}\"")))
+        let removed = self.all.remove(&folded(name));
+        removed.ok_or_else(|| self.nobody(name))
     }
 
     /// Gives somebody another name.
     pub(crate) fn rename(&mut self, old: &str, new: &str) -> Result<(), Error> {
-        let new = checked(new)?.to_owned();
+        let new = checked(new)?;
         let id = self.get(old)?.card.id();
-        if let Some(there) = self.find(&new).filter(|there| there.card.id() != id) {
+        if let Some(there) = self.find(new).filter(|there| there.card.id() != id) {
             return Err(Error::failed(format!(
                 "{} is the name of another contact: choose another, or remove that one first",
                 there.name
             )));
         }
-        for contact in &mut self.all {
-            if contact.card.id() == id {
-                contact.name.clone_from(&new);
-            }
-        }
-        self.sort();
+        let Contact { card, .. } = self.remove(old)?;
+        self.put(new, card);
         Ok(())
     }
 
-    fn sort(&mut self) {
-        self.all.sort_by_key(|contact| contact.name.to_lowercase());
+    fn put(&mut self, name: &str, card: Card) {
+        let contact = Contact {
+            name: name.to_owned(),
+            card,
+        };
+        self.all.insert(folded(name), contact);
     }
 }
 
-fn same(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
+/// What names are told apart by.
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 /// A name that can stand in a line, and is not taken for a card.
@@ -224,7 +212,7 @@ fn checked(name: &str) -> Result<&str, Error> {
     )))
 }
 
-fn parse(path: &Path, file: File) -> Result<Vec<Contact>, Error> {
+fn parse(path: &Path, file: File) -> Result<BTreeMap<String, Contact>, Error> {
     let fault = |line: usize, what: &str| {
         let path = path.display();
         Error::failed(format!(
@@ -240,7 +228,7 @@ fn parse(path: &Path, file: File) -> Result<Vec<Contact>, Error> {
     }
     let mut lines = text.lines().zip(1..);
     match lines.next() {
-        None => return Ok(Vec::new()),
+        None => return Ok(BTreeMap::new()),
         Some((FIRST_LINE, _)) => {}
         Some((other, line)) if other.starts_with("dunlin contacts ") => {
             return Err(fault(
@@ -252,7 +240,7 @@ fn parse(path: &Path, file: File) -> Result<Vec<Contact>, Error> {
     }
     let mut contacts = Contacts {
         path: path.to_owned(),
-        all: Vec::new(),
+        all: BTreeMap::new(),
         _lock: None,
     };
     for (text, line) in lines {

@@ -13,7 +13,7 @@ fn card(number: u64) -> Card {
 }
 
 fn names(contacts: &Contacts) -> Vec<&str> {
-    contacts.all().iter().map(|one| one.name.as_str()).collect()
+    contacts.all().map(|one| one.name.as_str()).collect()
 }
 
 fn message<T>(result: Result<T, Error>) -> String {
@@ -113,9 +113,13 @@ fn there_is_a_most() {
     let home = tempfile::tempdir().expect("a folder");
     let mut contacts = Contacts::edit(home.path()).expect("none yet");
     for number in 0..CONTACTS_MAX {
-        let (name, card) = (format!("{number:04}"), card(number as u64));
-        contacts.all.push(Contact { name, card });
+        let added = contacts.add(&format!("{number:04}"), card(number as u64));
+        assert_eq!(added.expect("room"), Added::New);
     }
     let refused = message(contacts.add("One more", card(5_000)));
     assert!(refused.contains("1000 contacts"), "{refused}");
+    // As many are read again.
+    contacts.save().expect("written");
+    let again = Contacts::read(home.path()).expect("whole");
+    assert_eq!(again.all().count(), CONTACTS_MAX);
 }

@@ -1,6 +1,6 @@
 //! The names by which people are shown.
 
-use super::Contacts;
+use super::{Contact, Contacts};
 use crate::Global;
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ impl Known {
     /// Those of this device. A file that cannot be read is warned of, and names nobody: messages come without it too.
     pub(crate) fn of(global: &Global) -> Known {
         let contacts = global.home().and_then(|home| Contacts::read(&home));
-        let contacts = match &contacts {
-            Ok(contacts) => contacts.all(),
+        let named = |contacts: &Contacts| {
+            let name = |one: &Contact| (one.card.id().to_string(), one.name.clone());
+            contacts.all().map(name).collect()
+        };
+        Known(match &contacts {
+            Ok(contacts) => named(contacts),
             Err(error) => {
                 tracing::warn!(%error, "people are shown by their ids");
-                &[]
+                BTreeMap::new()
             }
-        };
-        let named = contacts
-            .iter()
-            .map(|contact| (contact.card.id().to_string(), contact.name.clone()));
-        Known(named.collect())
+        })
     }
 
     /// The name of whom this id belongs to.

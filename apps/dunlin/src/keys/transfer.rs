@@ -34,8 +34,7 @@ Examples:
   dunlin keys import alice.keys
   dunlin --home copy keys import alice.keys --passphrase-file secret
 
-Keys that are here already are never overwritten without --replace. Two devices with the same keys at the same time get in each
-other's way: messages come to one of them.
+Keys that are here already are never overwritten without --replace. Use them on one device at a time.
 Exit codes: 0 done, 1 failed, 2 not understood.")]
 pub(crate) struct ImportArgs {
     /// A file that `dunlin keys export` wrote
