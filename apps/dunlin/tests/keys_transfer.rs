@@ -3,11 +3,9 @@
 mod rig;
 
 use rig::{dunlin, last_object, person, stderr};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -218,23 +216,6 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open() -> (Terminal, File) {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&master).expect("ours");
-        unlockpt(&master).expect("ours");
-        let name = ptsname(&master, Vec::new()).expect("a name");
-        let name = name.to_str().expect("a path").to_owned();
-        let slave = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOCTTY)
-            .open(name)
-            .expect("its other end");
-        let seen = String::new();
-        let master = File::from(master);
-        (Terminal { master, seen }, slave)
-    }
-
     /// Reads until `text` is seen once more, and types an answer.
     fn answer(&mut self, text: &str, answer: &str) {
         let from = self.seen.len();
@@ -254,7 +235,9 @@ impl Terminal {
 
 /// Runs a command at a terminal that shows `prompts` and gets `answers`; says what was seen there.
 fn at_terminal(home: &Path, arguments: &[&str], answers: &[(&str, &str)]) -> (Output, String) {
-    let (mut terminal, slave) = Terminal::open();
+    let (master, slave) = rig::terminal();
+    let seen = String::new();
+    let mut terminal = Terminal { master, seen };
     let before = tcgetattr(&slave).expect("its modes");
     let child = Command::new(env!("CARGO_BIN_EXE_dunlin"))
         .args(["--json", "--home"])

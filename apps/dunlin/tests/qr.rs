@@ -2,7 +2,11 @@
 
 mod rig;
 
-use rig::{dunlin, last_object, person, stderr};
+use rig::{dunlin, last_object, person, stderr, terminal};
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// The modules of what was printed, true for dark, as a terminal of any colours shows them.
 fn modules(printed: &str) -> Vec<Vec<bool>> {
@@ -93,4 +97,47 @@ fn in_json_the_code_stands_beside_the_card() {
     assert_eq!(object["card"], card);
     let code = object["qr"].as_str().expect("a drawing");
     assert_eq!(decoded(&modules(code)).to_lowercase(), card);
+}
+
+/// What is seen on a terminal of so many columns, with line ends as they were written, and the exit code.
+fn at_terminal(home: &Path, columns: u16) -> (String, Option<i32>) {
+    let (mut master, slave) = terminal();
+    let mut modes = tcgetattr(&slave).expect("its modes");
+    modes.output_modes.remove(OutputModes::OPOST);
+    tcsetattr(&slave, OptionalActions::Now, &modes).expect("ours");
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&slave, size).expect("ours");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+        .arg("--home")
+        .arg(home)
+        .args(["keys", "card", "--qr"])
+        .stdin(Stdio::null())
+        .stdout(slave.try_clone().expect("a copy"))
+        .stderr(slave) // The last of ours: when the command has ended, so does reading, on Linux with an error.
+        .spawn()
+        .expect("dunlin runs");
+    let mut seen = Vec::new();
+    let _ = master.read_to_end(&mut seen);
+    let code = child.wait().expect("it ends").code();
+    (String::from_utf8(seen).expect("text"), code)
+}
+
+#[test]
+fn a_terminal_too_narrow_for_the_code_is_told_so_instead_of_shown_one_that_nobody_can_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (alice, card) = person(folder.path(), "alice");
+    let (seen, code) = at_terminal(&alice, 80);
+    assert_eq!(code, Some(0), "{seen}");
+    let rows = modules(&seen);
+    assert_eq!(decoded(&rows).to_lowercase(), card);
+    let needed = rows[0].len();
+    let (seen, code) = at_terminal(&alice, 40);
+    assert_eq!(code, Some(1));
+    let told = format!("takes {needed} columns, and this terminal has 40");
+    assert!(seen.contains(&told) && !seen.contains('█'), "{seen}");
 }

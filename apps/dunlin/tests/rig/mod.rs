@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its part of the rig")]
 
 use dunlin_io::ControlClient;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -181,4 +183,19 @@ pub fn commands() -> Vec<Vec<String>> {
         at += 1;
     }
     all
+}
+
+/// A terminal's two ends: what the person sees and types, and what the program does. It controls nobody.
+pub fn terminal() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).expect("ours");
+    unlockpt(&master).expect("ours");
+    let name = ptsname(&master, Vec::new()).expect("a name");
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(name.to_str().expect("a path"))
+        .expect("its other end");
+    (File::from(master), slave)
 }
