@@ -183,3 +183,26 @@ fn an_empty_outbox_says_so_and_makes_no_noise_in_json() {
     assert_eq!(text, "nothing is under way.\n");
     assert!(listed(&alice).is_empty());
 }
+
+#[test]
+fn what_a_running_receive_writes_down_is_not_lost_when_another_command_looks_at_the_outbox() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let carrier = Carrier::start(folder.path(), 1, &[], &[]);
+    let (alice, _) = person(folder.path(), "alice");
+    let (bob, bobs) = person(folder.path(), "bob");
+    let out = folder.path().join("out").display().to_string();
+    let network = ["--listen", "127.0.0.1:0", "--peer", &carrier.entry];
+    let _receive = Running::start(&bob, &[&["receive", "--out", &out][..], &network].concat());
+    let socket = bob.join("control");
+    until("it serves its control socket", || socket.exists());
+    let looked = dunlin(&bob, &["outbox", "--listen", "127.0.0.1:0"]);
+    assert!(looked.status.success(), "{}", stderr(&looked));
+    let send = ["send", "--to", &bobs, "--copies", "1", "Tea?"];
+    let sent = dunlin(&alice, &[&send[..], &network].concat());
+    assert!(sent.status.success(), "{}", stderr(&sent));
+    // By this Bob's next receive knows that he has had the message.
+    let seen = bob.join("seen");
+    until("it is written down", || {
+        std::fs::metadata(&seen).is_ok_and(|seen| seen.len() > 0)
+    });
+}
