@@ -30,7 +30,7 @@ fn a_running_relay_tells_its_links_cache_traffic_and_drops() {
     let (_, address) = carrier.entry.split_once('@').expect("id@address");
     stranger.send_to(&[1], address).expect("sent");
     rig::until("it is counted", || {
-        carrier.status()["link_drops"]["Length"] == 1
+        carrier.status()["link_drops"]["length"] == 1
     });
 
     let status = last_object(&dunlin(&carrier.home, &["relay", "status", "--json"]));
@@ -43,7 +43,7 @@ fn a_running_relay_tells_its_links_cache_traffic_and_drops() {
         status["traffic"]["bytes_in"].as_u64() > Some(1_000),
         "{status}"
     );
-    assert_eq!(status["link_drops"]["Length"], 1);
+    assert_eq!(status["link_drops"]["length"], 1);
 
     let text = dunlin(&carrier.home, &["relay", "status"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
@@ -54,7 +54,7 @@ fn a_running_relay_tells_its_links_cache_traffic_and_drops() {
         "of 16000000 bytes",
         "in  ",
         "out  ",
-        "1 × Length",
+        "1 × length",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -8,7 +8,9 @@ use crate::messages::{
     PacketKept, ReceiptShown, Work,
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
-use crate::{allowance, ask, cancel, decode, erase, fetch, frames, mirror, nodes, receive, send, status};
+use crate::{
+    allowance, ask, cancel, decode, erase, fetch, frames, mirror, nodes, receive, send, status,
+};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
 use dunlin_net::{FrameKinds, LinkPlugin, NetSystems};
