@@ -1,4 +1,9 @@
-//! `dunlin keys`: make this device's keys, show them, print its contact card.
+//! `dunlin keys`: make this device's keys, show them, print its contact card, take them elsewhere.
+
+mod passphrase;
+mod qr;
+mod sealed;
+mod transfer;
 
 use crate::{Error, Global};
 use clap::Subcommand;
@@ -10,13 +15,16 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use zeroize::Zeroizing;
 
-/// Make this device's keys, show them, print its contact card.
+/// Make this device's keys, show them, print its contact card, take them elsewhere.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   dunlin keys new
   dunlin --home bob keys new               a second identity, in a folder of its own
   dunlin keys card --name Alice > alice.card
+  dunlin keys card --qr                    for a camera, and whoever holds it
+  dunlin keys export alice.keys            all keys, sealed under a passphrase
+  dunlin --home new keys import alice.keys
 
 Exit codes: 0 done, 1 failed, 2 not understood.")]
 pub(crate) struct Args {
@@ -27,15 +35,32 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Make keys, once: a key file is never overwritten
+    #[command(
+        after_help = "Examples:\n  dunlin keys new\n  dunlin --home bob keys new\n\nExit codes: 0 done, 1 failed, 2 not understood."
+    )]
     New,
     /// Show this device's id and where its keys are
+    #[command(
+        after_help = "Examples:\n  dunlin keys show\n  dunlin keys show --json\n\nExit codes: 0 done, 1 failed, 2 not understood."
+    )]
     Show,
     /// Print the contact card: what others need to write to this device
     Card(CardArgs),
+    /// Write all keys of this device into a new file, sealed under a passphrase
+    Export(transfer::ExportArgs),
+    /// Take the keys out of such a file, for this device
+    Import(transfer::ImportArgs),
 }
 
 /// What the card says beside the keys.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  dunlin keys card --name Alice > alice.card
+  dunlin keys card --address 192.0.2.7:4444 --qr
+
+Others take the card with `dunlin contacts add NAME CARD`.
+Exit codes: 0 done, 1 failed, 2 not understood.")]
 struct CardArgs {
     /// What you call yourself, at most 32 bytes; everybody who gets the card can read it
     #[arg(long)]
@@ -43,6 +68,9 @@ struct CardArgs {
     /// Where you, or somebody who carries for you, may be found; may be repeated
     #[arg(long = "address", value_name = "ADDR:PORT")]
     addresses: Vec<SocketAddr>,
+    /// Draw it as a QR code, black on white whatever the terminal's colours
+    #[arg(long)]
+    qr: bool,
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
@@ -50,6 +78,8 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         Command::New => new(global)?,
         Command::Show => show(global)?,
         Command::Card(args) => card(&args, global)?,
+        Command::Export(args) => transfer::export(&args, global)?,
+        Command::Import(args) => transfer::import(&args, global)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -91,6 +121,14 @@ fn card(args: &CardArgs, global: &Global) -> Result<(), Error> {
         ))
     })?
     .to_string();
-    let object = serde_json::json!({ "id": identity.id().to_string(), "card": card });
-    global.result(&card, &object)
+    let mut object = serde_json::json!({ "id": identity.id().to_string(), "card": card });
+    if !args.qr {
+        return global.result(&card, &object);
+    }
+    let code = qr::draw(&card)?;
+    object["qr"] = code.as_str().into();
+    if !global.json {
+        qr::fits(&code)?;
+    }
+    global.result(&code, &object)
 }

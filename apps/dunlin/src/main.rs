@@ -1,13 +1,19 @@
 //! The Dunlin command line.
 
+mod completions;
+mod contacts;
+mod control;
 mod demo;
 mod doctor;
 mod global;
 mod keys;
 mod loss;
+mod man;
 mod network;
 mod news;
+mod offline;
 mod outbox;
+mod private;
 mod process;
 mod receive;
 mod relay;
@@ -30,8 +36,9 @@ const EXAMPLES: &str = "\
 Examples:
   dunlin keys new                     make this device's keys
   dunlin keys card --name Alice       print the card that others need to write to you
+  dunlin contacts add Bob bob.card    give Bob's card a name
   dunlin relay --listen 0.0.0.0:4444   carry other people's packets
-  dunlin send --to bob.card 'Tea?'    write to Bob, who may be away
+  dunlin send --to Bob 'Tea?'         write to Bob, who may be away
   dunlin receive                      get what waits, and what arrives
   dunlin demo                         see all of it at work on this machine
   dunlin doctor                       what on this machine would stop Dunlin?
@@ -51,7 +58,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make this device's keys, show them, print its contact card
+    /// Make this device's keys, show them, print its contact card, take them elsewhere
     Keys(keys::Args),
     /// Send a text, a file, or stdin to somebody, who may be away
     Send(send::Args),
@@ -59,12 +66,18 @@ enum Command {
     Receive(receive::Args),
     /// Show where own messages stand, or go on with them until each is delivered
     Outbox(outbox::Args),
+    /// Give people names
+    Contacts(contacts::Args),
     /// Carry other people's packets
     Relay(relay::Args),
     /// Bob is away and Alice has left: he still gets her message
     Demo(demo::Args),
     /// Say what on this machine would stop Dunlin, and what to do about it
     Doctor(doctor::Args),
+    /// Print the script by which a shell completes commands and options
+    Completions(completions::Args),
+    /// Write a manual page for each command into a folder
+    Man(man::Args),
     /// Run a scenario on a virtual network, in virtual time
     Sim(sim::Args),
 }
@@ -83,9 +96,12 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(args, &global),
         Command::Receive(args) => receive::run(args, &global),
         Command::Outbox(args) => outbox::run(args, &global),
+        Command::Contacts(args) => contacts::run(args, &global),
         Command::Relay(args) => relay::run(args, &global),
         Command::Demo(args) => demo::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),
+        Command::Completions(args) => completions::run(&args, &global),
+        Command::Man(args) => man::run(&args, &global),
         Command::Sim(args) => sim::run(args, &global),
     };
     result.unwrap_or_else(|error| {

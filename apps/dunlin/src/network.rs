@@ -1,6 +1,7 @@
 //! What `send`, `receive`, `outbox` and `relay` share: this device's node, composed from the plugins.
 
 use crate::loss::{self, LossPlugin};
+use crate::outbox::OutboxLock;
 use crate::send::CALL_LIMIT;
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
@@ -10,6 +11,7 @@ use dunlin_relay::limits::CACHE_BYTES;
 use dunlin_relayd::{CarryArgs, Device, LinkArgs};
 use serde_json::json;
 use std::io::Read;
+use std::path::Path;
 
 /// Options about the network.
 #[derive(clap::Args, Clone)]
@@ -31,7 +33,7 @@ pub(crate) struct NetworkArgs {
 pub(crate) struct Role {
     /// Keep other people's packets, within this.
     pub(crate) carry: Option<CarryArgs>,
-    /// Keep own messages, and what was received, on disk.
+    /// Keep own messages on disk and, with `control`, what was received.
     pub(crate) keep: bool,
     /// Open the control socket: for what runs on.
     pub(crate) control: bool,
@@ -41,14 +43,8 @@ pub(crate) struct Role {
 pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result<App, Error> {
     let home = global.make_home()?;
     let keys = KeyFile::read(&global.key_file()?)?;
-    let config_path = home.join("dunlin.toml");
-    let config = if config_path.exists() {
-        Config::load(&config_path)?
-    } else {
-        Config::default()
-    };
     let mut app = Device {
-        config,
+        config: config(&home)?,
         keys: &keys,
         mailbox: true,
         links: &network.links,
@@ -58,12 +54,17 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
             bandwidth: role.carry.and_then(|carry| carry.bandwidth),
             hand_over: role.carry.is_some(),
             outbox: role.keep.then(|| home.join("outbox")),
-            seen: role.keep.then(|| home.join("seen")),
+            // Whoever opens it writes it anew, and only one process may: the one that receives.
+            seen: (role.keep && role.control).then(|| home.join("seen")),
         },
         book: home.join("peers"),
         control: role.control.then(|| home.join("control")),
     }
     .app()?;
+    if role.keep && !role.control {
+        let lock = OutboxLock::shared(&home)?;
+        app.world_mut().insert_resource(lock);
+    }
     if network.drop > 0.0 {
         app.add_plugins(LossPlugin {
             share: network.drop,
@@ -74,6 +75,16 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
         end_with_stdin(&app)?;
     }
     Ok(app)
+}
+
+/// What HOME/dunlin.toml says, if there is one.
+pub(crate) fn config(home: &Path) -> Result<Config, Error> {
+    let path = home.join("dunlin.toml");
+    if path.exists() {
+        Ok(Config::load(&path)?)
+    } else {
+        Ok(Config::default())
+    }
 }
 
 fn end_with_stdin(app: &App) -> Result<(), Error> {

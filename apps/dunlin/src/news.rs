@@ -103,7 +103,7 @@ impl<'a> News<'a> {
     pub(crate) fn all_ended(&self) -> bool {
         self.messages
             .values()
-            .all(|message| matches!(message.state.as_str(), "delivered" | "expired"))
+            .all(|message| matches!(message.state.as_str(), "delivered" | "expired" | "gone"))
     }
 
     /// The last word: a sentence, or the object of all messages.

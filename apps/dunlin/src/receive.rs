@@ -1,5 +1,6 @@
 //! `dunlin receive`: get what waits, and what arrives.
 
+use crate::contacts::Known;
 use crate::network::{self, NetworkArgs, Role};
 use crate::send::{CALL_LIMIT, LOOK};
 use crate::{Error, Global};
@@ -55,6 +56,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
 
     let ends = args.once || args.count.is_some();
     let until = Instant::now() + Duration::from_secs(args.within);
+    let mut contacts = Known::of(global);
     let mut received = Vec::new();
     let complete = loop {
         if args.count.is_some_and(|count| received.len() >= count) {
@@ -64,7 +66,13 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
             break !ends;
         }
         if let Some(item) = items.wait(LOOK) {
-            let message = take(item.value, &item.body, &args.out)?;
+            let mut message = take(item.value, &item.body, &args.out)?;
+            let from = message["from"].as_str().unwrap_or_default();
+            if contacts.name(from).is_none() {
+                // Perhaps they were added meanwhile.
+                contacts = Known::of(global);
+            }
+            message["contact"] = json!(contacts.name(from));
             global.result(text(&message), &message)?;
             // Printed or on disk, so durably the user's: now the carriers may forget it.
             client.ask("relay.confirm", json!({ "id": message["id"] }), CALL_LIMIT)?;
@@ -124,12 +132,17 @@ fn take(mut message: Value, body: &[u8], out: &Path) -> Result<Value, Error> {
 }
 
 fn text(message: &Value) -> String {
-    let from = message["from"].as_str().unwrap_or_default();
-    let from: String = from.chars().take(12).collect();
+    let from = match (message["contact"].as_str(), message["from"].as_str()) {
+        (Some(name), _) => name.to_owned(),
+        (None, id) => format!(
+            "{}…",
+            id.unwrap_or_default().chars().take(12).collect::<String>()
+        ),
+    };
     match message["kind"].as_str() {
-        Some("text") => format!("{from}…: {}", message["text"].as_str().unwrap_or_default()),
+        Some("text") => format!("{from}: {}", message["text"].as_str().unwrap_or_default()),
         _ => format!(
-            "{from}…: {} ({} bytes)",
+            "{from}: {} ({} bytes)",
             message["path"].as_str().unwrap_or_default(),
             message["bytes"]
         ),

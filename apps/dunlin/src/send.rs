@@ -1,12 +1,13 @@
 //! `dunlin send`: put messages into the network, and say where they stand.
 
+use crate::contacts::recipient;
 use crate::network::{self, NetworkArgs, Role};
 use crate::news::News;
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
 use dunlin_engine::{Items, Reply};
 use dunlin_relay::limits::MESSAGE_BYTES_MAX;
-use dunlin_relay::{BadHead, Card, Head, Kind};
+use dunlin_relay::{BadHead, Head, Kind};
 use serde_json::json;
 use std::io::Read;
 use std::path::Path;
@@ -25,14 +26,15 @@ const READ_BYTES_MAX: u64 = 1 << 20;
 #[command(after_help = "\
 Examples:
   dunlin send --to \"$(cat bob.card)\" --peer 192.0.2.7:4444 'Tea at four?'
+  dunlin send --to Bob 'Tea at four?'            a name that `dunlin contacts add` gave
   dunlin send --to bob.card notes.txt            a file that exists is sent as a file
   fortune | dunlin send --to bob.card -
 
 It ends when each message is stored on 8 carriers; the outbox keeps it until it is delivered (`dunlin outbox --wait`).
 Exit codes: 0 stored, 1 failed or not stored on that many in time, 2 not understood.")]
 pub(crate) struct Args {
-    /// The recipient's contact card, or a file that holds it
-    #[arg(long, value_name = "CARD")]
+    /// The recipient: a contact's name, a contact card, or a file that holds one
+    #[arg(long, value_name = "NAME|CARD")]
     to: String,
     /// Texts, files, or - for stdin
     #[arg(required = true, value_name = "TEXT|FILE|-")]
@@ -51,7 +53,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
-    let card = card(&args.to)?;
+    let card = recipient(&args.to, global)?;
     let messages = args
         .what
         .iter()
@@ -125,23 +127,6 @@ pub(crate) fn follow(
         }
     }
     Ok(true)
-}
-
-/// Reads a card as it was given: itself, or a file that holds it.
-fn card(text: &str) -> Result<Card, Error> {
-    let held;
-    let text = if text.starts_with("dunlin:") {
-        text
-    } else {
-        held = std::fs::read_to_string(text).map_err(|error| {
-            Error::failed(format!(
-                "{text} is neither a card (dunlin:…) nor a file that holds one: {error}"
-            ))
-        })?;
-        held.trim()
-    };
-    text.parse()
-        .map_err(|error| Error::failed(format!("the card: {error}")))
 }
 
 /// A message: all of them are looked at before the first is sent.

@@ -90,6 +90,22 @@ impl KeyFile {
         if fs::symlink_metadata(path).is_ok() {
             return Err(KeyFileError::Exists(path.into()));
         }
+        self.place(path, |beside, path| fs::hard_link(beside, path))
+    }
+
+    /// Writes the keys in place of those in the file, which are lost. Whole or not at all, as by [`create`](KeyFile::create).
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn replace(&self, path: &Path) -> Result<(), KeyFileError> {
+        self.place(path, |beside, path| fs::rename(beside, path))
+    }
+
+    fn place(
+        &self,
+        path: &Path,
+        give_name: impl Fn(&Path, &Path) -> io::Result<()>,
+    ) -> Result<(), KeyFileError> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}.new", std::process::id()));
         let beside = PathBuf::from(beside);
@@ -103,14 +119,14 @@ impl KeyFile {
             file.write_all(&self.encode())?;
             file.sync_all()
         });
-        let linked = written.map_err(failed("write", &beside)).and_then(|()| {
-            fs::hard_link(&beside, path).map_err(|source| match source.kind() {
+        let placed = written.map_err(failed("write", &beside)).and_then(|()| {
+            give_name(&beside, path).map_err(|source| match source.kind() {
                 io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.into()),
                 _ => failed("create", path)(source),
             })
         });
         let _ = fs::remove_file(&beside);
-        linked?;
+        placed?;
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -234,6 +250,18 @@ mod tests {
             KeyFile::read(&path).unwrap().identity_seed,
             keys(1).identity_seed
         );
+    }
+
+    #[test]
+    fn only_replace_puts_other_keys_in_the_place_of_those_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        for seed in [1, 2] {
+            keys(seed).replace(&path).unwrap();
+            let read = KeyFile::read(&path).unwrap();
+            assert_eq!(read.identity_seed, keys(seed).identity_seed);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[cfg(unix)]

@@ -25,8 +25,8 @@ fn write_beside(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A rename is on disk once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// A rename, or a removal, is on disk once its folder is.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => Ok(()),

@@ -24,6 +24,7 @@ mod answers;
 mod ask;
 mod bandwidth;
 mod cache;
+mod cancel;
 mod card;
 mod carriers;
 mod claims;

@@ -101,6 +101,13 @@ impl Outbox {
         Some(oldest)
     }
 
+    /// Drops a message, whatever its state. Whoever watches hears that it is gone.
+    pub(crate) fn cancel(&mut self, id: MessageId) {
+        if self.messages.remove(&id).is_some() {
+            self.changed.insert(id);
+        }
+    }
+
     /// Messages whose state changed since the last call.
     pub(crate) fn take_changed(&mut self) -> BTreeSet<MessageId> {
         std::mem::take(&mut self.changed)

@@ -38,6 +38,12 @@ pub(crate) fn remove(dir: &Path, id: MessageId) -> io::Result<()> {
     }
 }
 
+/// The same, and it stays removed even if the power fails.
+pub(crate) fn remove_for_good(dir: &Path, id: MessageId) -> io::Result<()> {
+    remove(dir, id)?;
+    disk::sync_folder(&path(dir, id))
+}
+
 /// Reads all messages of a folder, which it makes if there is none. A file that is not whole is left where it is, and named.
 pub(crate) fn load(
     dir: &Path,

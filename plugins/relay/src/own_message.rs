@@ -1,5 +1,6 @@
 //! One message of our own, and all that is known of its copies.
 
+use crate::life::expiry_ms;
 use crate::packet::{DeleteSecret, Packet, PacketId};
 use dunlin_engine::Time;
 use dunlin_net::PeerId;
@@ -180,6 +181,13 @@ impl OwnMessage {
     #[must_use]
     pub fn delete_hash(&self) -> [u8; 16] {
         self.head().packet.delete_hash()
+    }
+
+    /// When it expires, in Unix milliseconds by our clock.
+    #[must_use]
+    pub fn expires_ms(&self) -> u64 {
+        let packet = &self.head().packet;
+        expiry_ms(packet.day(), packet.expiry_hours())
     }
 
     /// Whether it was delivered or has expired.

@@ -9,7 +9,8 @@ use crate::messages::{
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
-    allowance, ask, confirm, decode, erase, fetch, frames, mirror, nodes, receive, send, status,
+    allowance, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, receive, send,
+    status,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -125,6 +126,7 @@ impl Plugin for RelayPlugin {
         add_systems(app);
         app.call("relay.send", send::call_send)
             .call("relay.outbox", send::call_outbox)
+            .call("relay.cancel", cancel::call_cancel)
             .stream("relay.watch", send::open_watch)
             .stream("relay.receive", receive::open_receive)
             .call("relay.confirm", confirm::call_confirm)

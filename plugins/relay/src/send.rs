@@ -149,6 +149,22 @@ struct Told {
     delete_hash: String,
 }
 
+/// What `relay.watch` tells of a message that was cancelled, or had to make room long after it ended.
+#[derive(Serialize)]
+struct Gone {
+    id: String,
+    state: &'static str,
+}
+
+impl Gone {
+    fn of(id: MessageId) -> Gone {
+        Gone {
+            id: id.to_string(),
+            state: "gone",
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct ToldCarrier {
     id: String,
@@ -352,10 +368,11 @@ pub(crate) fn tell_watchers(
             };
             watcher.behind.extend(&changed);
             while let Some(id) = watcher.behind.pop_first() {
-                let Some(message) = outbox.get(id) else {
-                    continue;
+                let told = match outbox.get(id) {
+                    Some(message) => Reply::of(Told::of(id, message)),
+                    None => Reply::of(Gone::of(id)),
                 };
-                let told = Reply::of(Told::of(id, message)).unwrap_or_default();
+                let told = told.unwrap_or_default();
                 if watcher.sink.send(told).is_err() {
                     // It has not kept up. It hears the latest of each message once it does.
                     watcher.behind.insert(id);

@@ -137,6 +137,8 @@ fn equip_all(
             for path in damaged {
                 tracing::error!(path = %path.display(), "not a whole message: left where it is");
             }
+            // It is on disk as it is here: nothing to write again, over what another process may have written meanwhile.
+            outbox.take_changed();
         }
         let seen = match &settings.seen {
             None => Seen::in_memory(),

@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its part of the rig")]
 
 use dunlin_io::ControlClient;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -154,4 +156,46 @@ pub fn entries(carriers: &[Carrier]) -> Vec<&str> {
         .iter()
         .flat_map(|carrier| ["--peer", carrier.entry.as_str()])
         .collect()
+}
+
+/// Every command, found by asking each for its help.
+pub fn commands() -> Vec<Vec<String>> {
+    let mut all = vec![Vec::new()];
+    let mut at = 0;
+    while at < all.len() {
+        let command = all[at].clone();
+        let help = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+            .args(&command)
+            .arg("--help")
+            .output()
+            .expect("dunlin runs");
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let listed = help
+            .lines()
+            .skip_while(|line| *line != "Commands:")
+            .skip(1)
+            .take_while(|line| !line.is_empty())
+            .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+            .filter_map(|line| line.split_whitespace().next());
+        for name in listed.filter(|name| *name != "help") {
+            all.push([&command[..], &[name.to_owned()]].concat());
+        }
+        at += 1;
+    }
+    all
+}
+
+/// A terminal's two ends: what the person sees and types, and what the program does. It controls nobody.
+pub fn terminal() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).expect("ours");
+    unlockpt(&master).expect("ours");
+    let name = ptsname(&master, Vec::new()).expect("a name");
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(name.to_str().expect("a path"))
+        .expect("its other end");
+    (File::from(master), slave)
 }

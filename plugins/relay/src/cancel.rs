@@ -1,0 +1,88 @@
+//! The call `relay.cancel`: a message under way leaves the outbox, in memory and on disk, and is not placed again.
+
+use crate::errands::{Errands, Task};
+use crate::messages::Work;
+use crate::nodes::{NodeName, Nodes, failed, refused};
+use crate::outbox::Outbox;
+use crate::outbox_disk;
+use crate::packet::MessageId;
+use crate::settings::RelaySettings;
+use dunlin_engine::bevy_ecs::prelude::*;
+use dunlin_engine::{Answer, Call, CallError, Params};
+use dunlin_net::PeerId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Which message is not to be sent any more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CancelParams {
+    id: String,
+    #[serde(default)]
+    node: NodeName,
+}
+
+impl Params for CancelParams {}
+
+/// What is known of the copies that were made before, and which nobody can call back.
+#[derive(Serialize)]
+struct Cancelled {
+    id: String,
+    carriers: usize,
+    /// The last of them lose it then, by our clock; theirs may be a day off.
+    expires_ms: u64,
+}
+
+pub(crate) fn call_cancel(
+    In(call): In<Call<CancelParams>>,
+    names: Nodes,
+    mut nodes: Query<(&mut Outbox, &mut Errands, &RelaySettings)>,
+    mut work: MessageWriter<Work>,
+) -> Result<Answer, CallError> {
+    let node = names.find(&call.params.node)?;
+    let id: MessageId = call
+        .params
+        .id
+        .parse()
+        .map_err(|error| refused("id", &error))?;
+    let (mut outbox, mut errands, settings) =
+        nodes.get_mut(node).map_err(|error| failed(&error))?;
+    let Some(message) = outbox.get(id) else {
+        let text = format!("no message in this outbox has the id {id}");
+        return Err(CallError::new("unknown", text));
+    };
+    if message.has_ended() {
+        let how = match message.proof() {
+            Some(_) => "was delivered",
+            None => "has expired",
+        };
+        let text = format!("message {id} {how}: there is nothing left to cancel");
+        return Err(CallError::new("ended", text));
+    }
+    let copies = message.parts.iter();
+    let carriers: BTreeSet<PeerId> = copies
+        .flat_map(|part| part.stored.keys().chain(&part.depositing))
+        .copied()
+        .collect();
+    let expires_ms = message.expires_ms();
+    // The file goes first: a message that is gone from memory alone would be back after a restart.
+    if let Some(dir) = &settings.outbox {
+        outbox_disk::remove_for_good(dir, id).map_err(|error| {
+            let text = format!(
+                "message {id} was not cancelled, since it cannot be taken out of {}: {error}",
+                dir.display()
+            );
+            CallError::new("disk", text)
+        })?;
+    }
+    outbox.cancel(id);
+    errands.cancel(
+        |task| matches!(task, Task::Deposit { message, .. } | Task::Ask { message, .. } if *message == id),
+    );
+    work.write(Work { node });
+    Answer::of(Cancelled {
+        id: id.to_string(),
+        carriers: carriers.len(),
+        expires_ms,
+    })
+}
