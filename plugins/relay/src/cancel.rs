@@ -1,12 +1,13 @@
 //! The call `relay.cancel`: a message under way leaves the outbox, in memory and on disk, and is not placed again.
 
-use crate::errands::{Errands, Task};
+use crate::errands::Errands;
 use crate::messages::Work;
 use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::outbox::Outbox;
 use crate::outbox_disk;
 use crate::packet::MessageId;
 use crate::settings::RelaySettings;
+use crate::task::Task;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Params};
 use dunlin_net::PeerId;
