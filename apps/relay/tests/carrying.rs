@@ -226,3 +226,22 @@ fn the_metrics_page_answers_nothing_else_and_outlives_those_who_only_connect() {
     assert!(counters(&relay).contains_key("dunlin_links"));
     drop(silent);
 }
+
+#[test]
+fn a_packet_outlives_the_daemon_that_is_terminated_and_its_sender_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut first = Daemon::start(folder.path(), "first", &[]);
+    let sender = Sender::start(folder.path(), &first);
+    sender.send("Tea at four?");
+    until("the packet is there", || first.status()["packets"] == 1);
+    drop(sender); // Or it would place the packet at the second by itself.
+    let second = Daemon::start(folder.path(), "second", &["--peer", &first.entry]);
+    until("they know each other", || {
+        first.status()["carriers_known"] == 1
+    });
+    assert_eq!(second.status()["packets"], 0);
+    first.signal(Signal::TERM);
+    assert_eq!(first.end().code(), Some(0));
+    assert_eq!(first.logs("handed over")["copies"], 1);
+    until("it was handed over", || second.status()["packets"] == 1);
+}

@@ -5,7 +5,7 @@
 
 use crate::answers::{Known, Outcome};
 use crate::cache::Cache;
-use crate::carriers::Carriers;
+use crate::carriers::{Carriers, OwnTimer};
 use crate::errands::Errands;
 use crate::frames::Frame;
 use crate::limits::{HAND_OVER_MAX, PLACES};
@@ -117,6 +117,7 @@ pub(crate) fn begin_hand_over(
         if !counts.is_empty() {
             holds.0.insert(HOLD);
             timers.set::<HandOverEnd>(node, now.time + ASKING);
+            timers.set::<OwnTimer>(node, now.time); // Errands leave in the turn after this one.
         }
         commands.entity(node).insert(Leaving {
             counts,
