@@ -1,7 +1,7 @@
 //! The fragments of a message that one packet does not hold: packets like any other, each under a tag of its own. PROTOCOL 3.5
 //!
 //! Their keys, tags and delete secrets come from the head's seal, so that whoever opened the head knows them all, and nobody
-//! else can tell that two of them belong together.
+//! else sees in their bytes that two of them belong together.
 
 use crate::limits::{FRAGMENT_BYTES, HEADER_BYTES, LARGE_PACKET_BYTES};
 use crate::packet::{Class, DeleteSecret, Header, Packet, Tag};
