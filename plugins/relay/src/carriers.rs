@@ -13,7 +13,6 @@ use crate::listeners::{Receivers, Watchers};
 use crate::mailbox::Claim;
 use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
 use crate::outbox::Outbox;
-use crate::packet::PacketId;
 use crate::placement::Candidate;
 use crate::receipts::Receipts;
 use crate::task::Task;
@@ -345,10 +344,10 @@ fn asked(
             }
         }
         // To know a one-time tag is enough.
-        Task::Look { tag } => Frame::Fetch {
+        Task::Look { tag, after } => Frame::Fetch {
             request,
             claim: Claim::Once(*tag),
-            after: PacketId([0; 16]),
+            after: *after,
         },
         Task::Subscribe { day } => {
             let claim = keys.claim(*day, link, handshake_hash)?;

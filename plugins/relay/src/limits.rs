@@ -112,5 +112,5 @@ pub const INBOX_MAX: usize = 1_000;
 pub const INBOX_BYTES_MAX: usize = 16_000_000;
 /// Packets on our own tags that do not open: remembered so that they are opened once.
 pub const BROKEN_MAX: usize = 1_024;
-/// Packets of which carriers are yet to hear that they arrived: those of 1,000 messages of average length.
+/// Packets of which carriers are yet to hear that they arrived. // guess
 pub const RECEIPTS_MAX: usize = 4_000;

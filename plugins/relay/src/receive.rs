@@ -89,13 +89,19 @@ pub(crate) fn settle_received(
                     errands.add(carrier, task, now.time);
                 }
             }
-            Task::Look { tag } => {
+            Task::Look { tag, .. } => {
                 gatherer.looked(*tag, &carrier);
                 if let Some(Frame::Fetched {
                     packet: Some(packet),
+                    left,
                     ..
                 }) = answer
                 {
+                    // Whoever keeps a fragment knows its tag, and may put something else under it in front.
+                    if left > 0 && gatherer.wants(*tag) {
+                        let (tag, after) = (*tag, packet.id());
+                        errands.add(carrier, Task::Look { tag, after }, now.time);
+                    }
                     let carrier = Some(carrier);
                     brought.write(PacketBrought {
                         node: *node,
@@ -208,7 +214,7 @@ pub(crate) fn open_brought(
         let id = packet.id();
         match gatherer.take(packet, *carrier, now.time) {
             Some(true) => continue,
-            // Whoever has opened the head may put anything under its tags: a member of nobody's trust, but not the message.
+            // Whoever knows a tag may put anything under it.
             Some(false) => {
                 drops.count(DropReason::NotForUs);
                 continue;

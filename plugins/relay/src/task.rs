@@ -28,6 +28,7 @@ pub(crate) enum Task {
     },
     Look {
         tag: Tag,
+        after: PacketId,
     },
     Subscribe {
         day: u16,

@@ -101,6 +101,41 @@ fn a_message_of_64_kib_comes_whole_though_its_sender_and_three_carriers_are_gone
     assert_eq!(left.sum::<usize>(), 0);
 }
 
+// PROTOCOL 3.5
+#[test]
+fn what_others_put_under_a_fragments_tag_does_not_hide_the_fragment() {
+    let (mut scene, all, alice, bob, card) = scene(9, person(), person());
+    let text = "tea ".repeat(400);
+    let message = scene.send(alice, &card, &text);
+    scene.until_state(alice, &message, "stored", minutes(5));
+    scene.end(alice);
+    let now = scene.run.now().time;
+    let from = dunlin_net::Prefix::of("198.51.100.1:9".parse().unwrap());
+    let mut hidden = 0;
+    for who in &all {
+        let mut cache = scene.world().get_mut::<Cache>(who.node).unwrap();
+        for packet in cache.longest_lived(9, now) {
+            // The head is the small one; in front of each fragment come five others.
+            let mut bytes = packet.bytes().to_vec();
+            let mut in_front = 0;
+            while bytes.len() == 1_088 && in_front < 5 {
+                let (counter, _) = bytes[48..].split_first_chunk_mut::<4>().unwrap();
+                *counter = u32::from_le_bytes(*counter).wrapping_add(1).to_le_bytes();
+                let forged = dunlin_relay::Packet::parse(bytes.clone().into()).unwrap();
+                if forged.id() < packet.id() {
+                    cache.insert(&forged, from, now + minutes(60));
+                    in_front += 1;
+                }
+            }
+            hidden += in_front;
+        }
+    }
+    assert!(hidden >= 5 * 2 * 8, "{hidden}");
+    let inbox = scene.receive(bob);
+    let item = scene.next(&inbox, minutes(5)).expect("the text");
+    assert!(item.body == text.as_bytes());
+}
+
 // PROTOCOL 3.5, 4.3
 #[test]
 fn the_sender_of_fragments_learns_that_all_have_arrived_from_the_head_alone() {
