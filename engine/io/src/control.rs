@@ -34,6 +34,8 @@ const HEAD_BYTES_MAX: usize = 256 * 1024;
 const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Lines that wait for a slow reader before items are refused, and no more requests read. // guess
 const LINES_MAX: usize = 1_024;
+/// Calls of one connection without an answer before no more requests are read: a quarter of the inbox's room for calls. // guess
+const UNANSWERED_MAX: usize = 1_024;
 /// How often it is looked whether somebody who sends nothing more, and has answers to come, is still there. // guess
 const GONE_LOOK: Duration = Duration::from_millis(100);
 
@@ -207,7 +209,9 @@ impl Backlog {
 
     /// Waits until there is room, or nobody who would make some.
     async fn room(&self, wire: &Wire) {
-        while self.is_long() && !wire.lines.is_closed() {
+        while (self.is_long() || self.unanswered.load(Acquire) >= UNANSWERED_MAX)
+            && !wire.lines.is_closed()
+        {
             self.less.notified().await;
         }
     }
@@ -377,14 +381,7 @@ async fn read_requests(
             caller,
             outlet: wire.clone(),
         };
-        if inbox.offer(Source::Call, request.into_input()).is_err() {
-            wire.answer(
-                head.id,
-                Err(CallError::new(
-                    "busy",
-                    "the runtime has no room for more calls: call again",
-                )),
-            );
-        }
+        // Others may have filled the inbox: who comes over a socket waits its turn, instead of being told to come again.
+        crate::io::offer(inbox, request.into_input()).await;
     }
 }
