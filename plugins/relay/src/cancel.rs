@@ -60,7 +60,8 @@ pub(crate) fn call_cancel(
         let text = format!("message {id} {how}: there is nothing left to cancel");
         return Err(CallError::new("ended", text));
     }
-    let copies = message.parts.iter();
+    let own = outbox.parts_of(id).chain([message]);
+    let copies = own.flat_map(|message| &message.parts);
     let carriers: BTreeSet<PeerId> = copies
         .flat_map(|part| part.stored.keys().chain(&part.depositing))
         .copied()

@@ -1,6 +1,7 @@
 //! A node's own side and the carriers: whom it knows, the links on which it asks them, and what comes back. In `Deliver`, sets
 //! `RelaySystems::Hear` and `RelaySystems::Speak`.
 
+use crate::collector::Collector;
 use crate::day_keys::DayKeys;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
@@ -223,7 +224,7 @@ pub(crate) fn look_for_carriers(
 type Speaker<'a> = (
     &'a mut Errands,
     &'a mut Outbox,
-    (&'a Fetcher, &'a Gatherer),
+    (&'a Fetcher, &'a Gatherer, &'a Collector),
     &'a mut DayKeys,
     &'a mut Carriers,
     Waiting<'a>,
@@ -252,7 +253,7 @@ pub(crate) fn run_errands(
             continue;
         };
         let (receipts, _, fetching) = waiting;
-        let (fetcher, gatherer) = looking;
+        let (fetcher, gatherer, collector) = looking;
         for action in errands.poll(now.time) {
             match action {
                 Action::Dial(carrier) => {
@@ -297,6 +298,7 @@ pub(crate) fn run_errands(
             receipts.next_due(),
             fetching.then(|| fetcher.next_due()).flatten(),
             fetching.then(|| gatherer.next_due()).flatten(),
+            fetching.then(|| collector.next_due()).flatten(),
         ];
         let look = fetching.then(|| {
             let settled = now.time - fetcher.changed() >= SETTLED;

@@ -1,7 +1,9 @@
 //! The application has a message durably and says so; from then on the carriers hear of it. The call `relay.confirm`.
 
+use crate::arrive::part_mark;
 use crate::cache::Cache;
 use crate::carriers::Carriers;
+use crate::collector::Collector;
 use crate::inbox::Inbox;
 use crate::life::day_of;
 use crate::limits::PLACES;
@@ -28,7 +30,12 @@ pub(crate) struct ConfirmParams {
 impl Params for ConfirmParams {}
 
 type Confirmer<'a> = (
-    (&'a mut Inbox, &'a mut Seen, &'a mut Receipts),
+    (
+        &'a mut Inbox,
+        &'a mut Collector,
+        &'a mut Seen,
+        &'a mut Receipts,
+    ),
     (&'a mut Cache, &'a mut Tombstones),
     &'a Carriers,
     Option<&'a ClockError>,
@@ -50,8 +57,9 @@ pub(crate) fn call_confirm(
         .id
         .parse()
         .map_err(|error| refused("id", &error))?;
-    let ((mut inbox, mut seen, mut receipts), (mut cache, mut tombstones), carriers, clock) =
+    let (own, (mut cache, mut tombstones), carriers, clock) =
         nodes.get_mut(node).map_err(|error| failed(&error))?;
+    let (mut inbox, mut collector, mut seen, mut receipts) = own;
     let Some(id) = inbox.find(message) else {
         let text = format!(
             "no message {message} waits to be confirmed: it was confirmed before, or never came"
@@ -59,10 +67,16 @@ pub(crate) fn call_confirm(
         return Err(CallError::new("id", text));
     };
     let today = day_of(now.unix_ms_of(clock));
-    seen.insert(id, today).map_err(|error| {
+    let part = inbox.part(id);
+    let mark = part.map_or(id, part_mark);
+    seen.insert(mark, today).map_err(|error| {
         let text = format!("it was not confirmed, since that cannot be written down: {error}");
         CallError::new("disk", text)
     })?;
+    match part {
+        Some(tag) => collector.had(tag, now.time),
+        None => collector.end(id),
+    }
     if let Some(received) = inbox.take(id) {
         // The head's last: to its sender that is the proof for all of it.
         let fragments = received.fragments.iter();

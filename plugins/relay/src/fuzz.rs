@@ -4,7 +4,7 @@
 use crate::card::Card;
 use crate::frames::Frame;
 use crate::head::{Content, Head};
-use crate::limits::FRAGMENTS_MAX;
+use crate::limits::{FRAGMENTS_MAX, PARTS_MAX};
 use crate::mailbox::Mailbox;
 use crate::outbox_disk;
 use crate::packet::Packet;
@@ -50,6 +50,13 @@ pub fn head(bytes: &[u8]) {
         Ok(Content::Outline(outline)) => {
             assert!((1..=FRAGMENTS_MAX).contains(&outline.fragments()));
             let _ = outline.fill(bytes);
+            return;
+        }
+        Ok(Content::Manifest(manifest)) => {
+            assert!((2..=PARTS_MAX).contains(&manifest.parts()));
+            let (_, again) = manifest.encode();
+            let both = again.len().min(bytes.len());
+            assert_eq!(again[..both], bytes[..both]);
             return;
         }
         Err(_) => return,

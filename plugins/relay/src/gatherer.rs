@@ -109,6 +109,11 @@ impl Gatherer {
             .is_some()
     }
 
+    /// Whether a message is gathered whose head lay under this tag.
+    pub(crate) fn has_head_under(&self, tag: Tag) -> bool {
+        self.0.values().any(|gathering| gathering.tag == tag)
+    }
+
     /// Whether a tag is that of a fragment which is missing.
     pub(crate) fn wants(&self, tag: Tag) -> bool {
         let mut rows = self.0.values().flat_map(|gathering| &gathering.rows);
@@ -298,6 +303,7 @@ impl Gathering {
             from: self.from,
             tag: self.tag,
             head: self.outline.fill(&bytes).ok()?,
+            manifest: None,
             secret: self.secret,
             carriers: self.carriers,
             fragments,

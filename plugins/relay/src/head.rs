@@ -1,8 +1,10 @@
 //! The content of a sealed packet: what kind of message it is, and the message. PROTOCOL 3.4
 
 use crate::limits::{
-    FRAGMENT_BYTES, FRAGMENTS_MAX, HEAD_FIELDS_BYTES, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
+    CONTENT_BYTES_MAX, FRAGMENT_BYTES, FRAGMENTS_MAX, HEAD_FIELDS_BYTES, MESSAGE_BYTES_MAX,
+    NAME_BYTES_MAX,
 };
+use crate::manifest::{self, Manifest};
 use crate::packet::Class;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -26,6 +28,8 @@ pub enum Kind {
     Text,
     /// Any bytes, with a name: one path component of at most 64 bytes.
     File(String),
+    /// Part of larger content, which its manifest names. PROTOCOL 3.9
+    Part,
 }
 
 impl std::fmt::Debug for Head {
@@ -40,10 +44,10 @@ pub enum BadHead {
     /// A kind, code or fragment count of a later version.
     #[error("a message of a later version")]
     Later,
-    /// More than a message holds.
-    #[error("{bytes} bytes do not fit one message, which holds {MESSAGE_BYTES_MAX}")]
+    /// More than a message, or larger content, holds.
+    #[error("{bytes} bytes are more than can be sent at once, {CONTENT_BYTES_MAX}")]
     TooLong {
-        /// The message, in bytes.
+        /// All of it, in bytes.
         bytes: usize,
     },
     /// A length or name length beyond the content.
@@ -76,6 +80,10 @@ pub struct Outline {
 }
 
 const DIGEST_BYTES: usize = 32;
+/// The first byte of a head: what it is.
+const TEXT: u8 = 0;
+const FILE: u8 = 1;
+const PART: u8 = 4;
 
 /// What is in a head: the message, or what its fragments make.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,6 +92,8 @@ pub enum Content {
     Whole(Head),
     /// Its fragments are to be gathered.
     Outline(Outline),
+    /// Its parts are to be collected.
+    Manifest(Manifest),
 }
 
 impl std::fmt::Debug for Content {
@@ -91,6 +101,7 @@ impl std::fmt::Debug for Content {
         match self {
             Content::Whole(head) => head.fmt(f),
             Content::Outline(outline) => outline.fmt(f),
+            Content::Manifest(manifest) => manifest.fmt(f),
         }
     }
 }
@@ -107,6 +118,18 @@ fn digest(message: &[u8]) -> [u8; DIGEST_BYTES] {
 }
 
 impl Outline {
+    /// Whether it is part of larger content.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.kind == Kind::Part
+    }
+
+    /// The message, in bytes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
     /// How many fragments there are, 1 to 64.
     #[must_use]
     pub fn fragments(&self) -> usize {
@@ -157,7 +180,7 @@ impl Head {
 
     fn name(&self) -> &str {
         match &self.kind {
-            Kind::Text => "",
+            Kind::Text | Kind::Part => "",
             Kind::File(name) => name,
         }
     }
@@ -165,15 +188,20 @@ impl Head {
     /// The content to seal, exactly as long as the class says, and what goes into each fragment.
     // PROTOCOL 3.4
     pub fn encode(&self) -> Result<(Class, Vec<u8>, impl Iterator<Item = &[u8]>), BadHead> {
-        if let Kind::File(name) = &self.kind {
-            check_name(name)?;
-        } else {
-            std::str::from_utf8(&self.message).map_err(|_| BadHead::NotText)?;
-        }
+        let kind = match &self.kind {
+            Kind::Text => {
+                std::str::from_utf8(&self.message).map_err(|_| BadHead::NotText)?;
+                TEXT
+            }
+            Kind::File(name) => {
+                check_name(name)?;
+                FILE
+            }
+            Kind::Part => PART,
+        };
         let (class, fragments) = self.shape()?;
         let name = self.name().as_bytes();
         let mut content = Vec::with_capacity(class.content_bytes());
-        let kind = u8::from(matches!(self.kind, Kind::File(_)));
         content.extend([kind, fragments as u8, 0, 0]); // At most 64.
         content.extend((self.message.len() as u32).to_le_bytes()); // At most 65,536: checked above.
         content.extend(self.sent_at_ms.to_le_bytes());
@@ -194,7 +222,11 @@ impl Head {
     pub fn decode(content: &[u8]) -> Result<Content, BadHead> {
         let fields: &[u8; HEAD_FIELDS_BYTES] = content.first_chunk().ok_or(BadHead::Overrun)?;
         let [kind, fragments, n, code, ..] = *fields;
-        if kind > 1 || usize::from(fragments) > FRAGMENTS_MAX || n != 0 || code != 0 {
+        if kind == manifest::KIND {
+            return Manifest::decode(content).map(Content::Manifest);
+        }
+        let known = matches!(kind, TEXT | FILE | PART);
+        if !known || usize::from(fragments) > FRAGMENTS_MAX || n != 0 || code != 0 {
             return Err(BadHead::Later);
         }
         if fields[16] != 0 || fields[17] != 0 || fields[19] != 0 {
@@ -214,12 +246,14 @@ impl Head {
         if zeros.iter().any(|byte| *byte != 0) {
             return Err(BadHead::NotZero);
         }
-        let kind = if kind == 1 {
+        let kind = if kind == FILE {
             let name = std::str::from_utf8(name).map_err(|_| BadHead::Name)?;
             check_name(name)?;
             Kind::File(name.to_owned())
         } else if !name.is_empty() {
             return Err(BadHead::Name);
+        } else if kind == PART {
+            Kind::Part
         } else {
             Kind::Text
         };
@@ -247,7 +281,7 @@ impl Head {
 }
 
 // A name that a stranger chose: what is not one plain component could leave the folder it is saved in.
-fn check_name(name: &str) -> Result<(), BadHead> {
+pub(crate) fn check_name(name: &str) -> Result<(), BadHead> {
     let plain = !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
         && name != "."
@@ -288,7 +322,7 @@ mod tests {
         let refused = text(65_537).shape().unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "65537 bytes do not fit one message, which holds 65536"
+            "65537 bytes are more than can be sent at once, 16777216"
         );
         let mut file = text(883);
         file.kind = Kind::File("notes.txt".into());
@@ -349,7 +383,7 @@ mod tests {
             content[at] = value;
             Head::decode(&content)
         };
-        for (at, value) in [(0, 2), (0, 3), (1, 65), (2, 1), (3, 1)] {
+        for (at, value) in [(0, 2), (0, 5), (1, 65), (2, 1), (3, 1)] {
             assert_eq!(changed(at, value), Err(BadHead::Later));
         }
         for at in [16, 17, 19, 25, 143] {
@@ -368,8 +402,9 @@ mod tests {
             name in proptest::option::of("[a-zA-Z0-9 _-]{1,64}"),
             message in "[ -~]{0,8000}",
             sent_at_ms: u64,
+            part: bool,
         ) {
-            let kind = name.map_or(Kind::Text, Kind::File);
+            let kind = if part { Kind::Part } else { name.map_or(Kind::Text, Kind::File) };
             let head = Head { kind, sent_at_ms, message: message.into_bytes() };
             let (class, content, parts) = head.encode().unwrap();
             prop_assert_eq!(content.len(), class.content_bytes());
@@ -378,6 +413,7 @@ mod tests {
             let again = match Head::decode(&content).unwrap() {
                 Content::Whole(head) => head,
                 Content::Outline(outline) => outline.fill(&whole).unwrap(),
+                Content::Manifest(_) => unreachable!("no message is one"),
             };
             prop_assert!(again == head);
         }

@@ -1,8 +1,9 @@
 //! What was opened and waits for the application to have it durably.
 
 use crate::drops::DropReason;
-use crate::head::{Content, Head};
+use crate::head::{Head, Kind};
 use crate::limits::{BROKEN_MAX, INBOX_BYTES_MAX, INBOX_MAX};
+use crate::manifest::Manifest;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::seal::{self, Opened};
 use crate::seldom::{Empty, Seldom};
@@ -17,6 +18,8 @@ pub struct Received {
     pub(crate) from: PeerId,
     pub(crate) tag: Tag,
     pub(crate) head: Head,
+    /// Of larger content, all parts of which the application has confirmed.
+    pub(crate) manifest: Option<Manifest>,
     pub(crate) secret: DeleteSecret,
     pub(crate) carriers: BTreeSet<PeerId>,
     pub(crate) fragments: Vec<Fragment>,
@@ -44,7 +47,7 @@ impl Received {
         self.from
     }
 
-    /// The message.
+    /// The message; without bytes, if it is larger content, which the application has in parts.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
@@ -79,12 +82,10 @@ impl Empty for Letters {
 /// What became of a packet on one of our tags.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// A message that was not known.
-    New,
+    /// It opened, and was not known.
+    Opened(Box<Opened>),
     /// It waits for the application already.
     Waiting,
-    /// The head of a message in fragments, which are to be gathered.
-    Head(Box<Opened>),
     /// Nothing came of it.
     Dropped(DropReason),
 }
@@ -127,28 +128,18 @@ impl Inbox {
         if !self.has_room() {
             return Arrival::Dropped(DropReason::InboxFull);
         }
-        let Ok(mut opened) = seal::open(me, packet) else {
-            self.remember_broken(id);
-            return Arrival::Dropped(DropReason::NotForUs);
-        };
-        let head = match opened.content {
-            Content::Whole(head) => head,
-            outline => {
-                opened.content = outline;
-                return Arrival::Head(Box::new(opened));
+        match seal::open(me, packet) {
+            Ok(opened) => Arrival::Opened(Box::new(opened)),
+            Err(_) => {
+                self.remember_broken(id);
+                Arrival::Dropped(DropReason::NotForUs)
             }
-        };
-        let received = Received {
-            message: opened.message,
-            from: opened.from,
-            tag: packet.tag(),
-            head,
-            secret: opened.secret,
-            carriers: from.into_iter().collect(),
-            fragments: Vec::new(),
-        };
-        self.add(id, received);
-        Arrival::New
+        }
+    }
+
+    /// Whether something that came under this tag waits for the application.
+    pub(crate) fn has_tag(&self, tag: Tag) -> bool {
+        self.0.waiting.values().any(|received| received.tag == tag)
     }
 
     /// Whether another message may wait.
@@ -177,6 +168,12 @@ impl Inbox {
         found.map(|(id, _)| *id)
     }
 
+    /// The tag of what waits, if it is part of larger content.
+    pub(crate) fn part(&self, id: PacketId) -> Option<Tag> {
+        let received = self.0.waiting.get(&id)?;
+        (received.head.kind == Kind::Part).then_some(received.tag)
+    }
+
     /// The application has the message: it leaves.
     pub(crate) fn take(&mut self, id: PacketId) -> Option<Received> {
         self.0.order.retain(|theirs| *theirs != id);
@@ -201,6 +198,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::Content;
     use crate::head::Kind;
     use crate::packet::Class;
     use crate::seal::{Envelope, seal};
@@ -233,10 +231,13 @@ mod tests {
         let me = identity(2);
         let mut inbox = Inbox::default();
         let packet = sealed(5);
-        assert!(matches!(
-            inbox.arrive(&me, &packet, Some(identity(3).id())),
-            Arrival::New
-        ));
+        let from = Some(identity(3).id());
+        let Arrival::Opened(_) = inbox.arrive(&me, &packet, from) else {
+            panic!("it was not known");
+        };
+        let mut first = received(&me, &packet, 4);
+        first.carriers.extend(from);
+        inbox.add(packet.id(), first);
         assert!(matches!(
             inbox.arrive(&me, &packet, Some(identity(4).id())),
             Arrival::Waiting
@@ -281,6 +282,7 @@ mod tests {
             from: opened.from,
             tag: packet.tag(),
             head,
+            manifest: None,
             secret: opened.secret,
             carriers: BTreeSet::new(),
             fragments: Vec::new(),
@@ -311,6 +313,7 @@ mod tests {
         let arrival = inbox.arrive(&me, &sealed(7), None);
         assert!(matches!(arrival, Arrival::Dropped(DropReason::InboxFull)));
         inbox.take(PacketId([0; 16]));
-        assert!(matches!(inbox.arrive(&me, &sealed(7), None), Arrival::New));
+        let arrival = inbox.arrive(&me, &sealed(7), None);
+        assert!(matches!(arrival, Arrival::Opened(_)));
     }
 }

@@ -10,9 +10,10 @@
 //! | hands it out | `fetch`, with `claims`, `mailbox` |
 //! | and ends it | `erase`, `ask`, with `tombstones` |
 //! | or leaves, and hands it over | `hand_over` |
-//! | a message is sent | `send`, with `seal`, `head`, `outbox`, `placement` |
-//! | and received | `receive`, `confirm`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
+//! | a message is sent | `send`, `watch`, with `seal`, `head`, `outbox`, `placement` |
+//! | and received | `receive`, `arrive`, `confirm`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
 //! | in fragments, if it is long | `fragment`, `gatherer` |
+//! | in parts, if it is longer | `manifest`, `pack`, `outbox_contents`, `collector` |
 //! | over links made for that alone | `carriers`, with `errands`, `frames` |
 //! | within what the owner gives | `allowance`, with `bandwidth`, `cache` |
 //! | other plugins see packets | `mirror`, `messages` |
@@ -21,6 +22,7 @@
 
 mod allowance;
 mod answers;
+mod arrive;
 mod ask;
 mod bandwidth;
 mod cache;
@@ -28,6 +30,7 @@ mod cancel;
 mod card;
 mod carriers;
 mod claims;
+mod collector;
 mod confirm;
 mod day_keys;
 mod decode;
@@ -50,12 +53,16 @@ mod life;
 pub mod limits;
 mod listeners;
 mod mailbox;
+mod manifest;
 mod messages;
 mod mirror;
 mod nodes;
 mod outbox;
+mod outbox_answers;
+mod outbox_contents;
 mod outbox_disk;
 mod own_message;
+mod pack;
 mod packet;
 mod placement;
 mod plugin;
@@ -69,6 +76,7 @@ mod settings;
 mod status;
 mod task;
 mod tombstones;
+mod watch;
 
 pub use allowance::Allowance;
 pub use answers::{Known, Outcome, Reason};
@@ -77,6 +85,7 @@ pub use cache::{Cache, Insert};
 pub use card::{Card, CardError};
 pub use carriers::Carriers;
 pub use claims::Claims;
+pub use collector::Collector;
 pub use day_keys::DayKeys;
 pub use drops::{DropReason, Drops};
 pub use errands::Errands;
@@ -88,6 +97,7 @@ pub use head::{BadHead, Content, Head, Kind, Outline};
 pub use inbox::{Inbox, Received};
 pub use life::{Untimely, day_of, expiry_ms, life_left};
 pub use mailbox::{Claim, DayKey, Mailbox, MailboxPublic, NotProved};
+pub use manifest::{Manifest, content_digest, content_hasher};
 pub use messages::{PacketArrived, PacketBrought, PacketGone, PacketKept};
 pub use mirror::{HeldBy, Holds, Mirror, Withheld};
 pub use outbox::{Outbox, OutboxFull};
@@ -98,7 +108,7 @@ pub use packet::{
 pub use placement::{Candidate, place};
 pub use plugin::{RelayPlugin, RelaySystems};
 pub use receipts::Receipts;
-pub use seal::{Envelope, OpenError, Opened, SealError, Sealed, open, seal};
+pub use seal::{Envelope, OpenError, Opened, SealError, Sealed, open, seal, seal_manifest};
 pub use seen::Seen;
 pub use settings::RelaySettings;
 pub use tombstones::Tombstones;

@@ -19,6 +19,19 @@ const _: () = assert!(TEXT_BYTES_MAX == 892);
 const _: () = assert!(SMALL_PACKET_BYTES - HEADER_BYTES - SEAL_BYTES - HEAD_FIELDS_BYTES == 124);
 /// The longest message, in bytes. PROTOCOL 3.4
 pub const MESSAGE_BYTES_MAX: usize = 65_536;
+/// The largest content that is sent at once, in bytes: a manifest and its parts. PROTOCOL 3.9
+pub const CONTENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most parts of larger content, each of them a message. PROTOCOL 3.9
+pub const PARTS_MAX: usize = CONTENT_BYTES_MAX / MESSAGE_BYTES_MAX;
+/// A fragment of a part belongs on so many carriers: its sender looks after it until it has arrived, and a small network has to keep many
+/// of them.
+pub const PART_PLACES: usize = 4;
+/// Parts that are with carriers at once, for each carrier that is known: of 16 MB each, they take 3 % from one sender. // guess
+pub const PARTS_PER_CARRIER: usize = 2;
+/// Parts of one content that a recipient looks for at once. // guess
+pub const PARTS_ASKED: usize = 8;
+/// Larger contents that a node collects at once. PROTOCOL 5 // guess
+pub const COLLECTIONS_MAX: usize = 8;
 /// What each fragment of a message holds, in bytes; the last is filled up with zeros. PROTOCOL 3.5
 pub const FRAGMENT_BYTES: usize = LARGE_PACKET_BYTES - HEADER_BYTES - 16;
 const _: () = assert!(FRAGMENT_BYTES == 1_024);
@@ -104,8 +117,10 @@ pub const LINK_IDLE: Duration = Duration::from_secs(5);
 pub const HAND_OVER_MAX: usize = 1_000;
 /// Own messages under way. More are refused: the application knows better which of them matter.
 pub const OUTBOX_MAX: usize = 1_000;
-/// The packets of all of them together, in bytes.
-pub const OUTBOX_BYTES_MAX: usize = 16_000_000;
+/// Contents that are being sealed, a part a turn: their bytes are held twice meanwhile. // guess
+pub const PACKINGS_MAX: usize = 2;
+/// The packets of all of them together, in bytes: two contents of 16 MiB. // guess
+pub const OUTBOX_BYTES_MAX: usize = 40_000_000;
 /// Messages that wait for the application to confirm them; then fetching stops, and carriers keep the rest.
 pub const INBOX_MAX: usize = 1_000;
 /// All of them together, in bytes.

@@ -1,14 +1,25 @@
 //! Which node a call means. An app has one; a test or a simulation names it.
 
 use crate::settings::RelaySettings;
-use dunlin_engine::CallError;
 use dunlin_engine::bevy_ecs::system::SystemParam;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_engine::{CallError, Params};
 use dunlin_net::{Identity, PeerId};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// A peer id as text; none means the only node.
 pub(crate) type NodeName = Option<String>;
+
+/// What calls about a whole node take.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeParams {
+    #[serde(default)]
+    pub(crate) node: NodeName,
+}
+
+impl Params for NodeParams {}
 
 /// Which entity is whose: a call names one node of perhaps a million.
 #[derive(Resource, Default)]

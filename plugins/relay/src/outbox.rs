@@ -1,29 +1,18 @@
 //! The sender's own messages, placed and placed again until they are delivered or expired:
 //! `queued → sent → stored (n) → delivered | expired`.
 
-use crate::answers::{Known, Outcome};
-use crate::frames::Frame;
 use crate::life;
-use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PLACES, WORK_BITS_MAX};
-use crate::own_message::{ASK_MIN, End, OwnMessage, OwnPacket, State};
-use crate::packet::{MessageId, PacketId};
-use crate::placement::{Candidate, place};
+use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PART_PLACES, PLACES};
+use crate::outbox_contents::Contents;
+use crate::own_message::{End, OwnMessage, Piece, State};
+use crate::packet::MessageId;
+use crate::placement::Candidate;
+use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::time::Duration;
-
-/// While copies are missing, a message is looked at after an eighth of the time that it has been missing them, at least this;
-const LOOK: Duration = Duration::from_millis(500);
-/// and at most this, as when all are placed: carriers come and go.
-const LOOK_PLACED: Duration = Duration::from_secs(30);
-/// A carrier that refused is asked again after this.
-const REFUSED_WAIT: Duration = Duration::from_mins(1);
-/// Questions in a row that did not reach a carrier after which its copy no longer counts.
-const MISSES_MAX: u8 = 3;
 
 /// Said of a message too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,50 +21,69 @@ const MISSES_MAX: u8 = 3;
 )]
 pub struct OutboxFull;
 
-/// Whether a carrier's word was true.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
-    Good,
-    Forged,
+/// All messages of a node: at most 1,000 under way, and as many that ended, besides the parts of larger content.
+#[derive(Component, Default)]
+pub struct Outbox(pub(crate) Seldom<Table>);
+
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) messages: BTreeMap<MessageId, OwnMessage>,
+    contents: Contents,
+    /// Of which something new is to be told, and of those what is to be written down.
+    changed: BTreeSet<MessageId>,
+    unsaved: BTreeSet<MessageId>,
+    /// Parts that nobody needs any more.
+    gone: BTreeSet<MessageId>,
 }
 
-/// All messages of a node: at most 1,000 under way, and as many that ended.
-#[derive(Component, Default)]
-pub struct Outbox {
-    messages: BTreeMap<MessageId, OwnMessage>,
-    changed: BTreeSet<MessageId>,
+impl Empty for Table {
+    const EMPTY: &'static Table = &Table {
+        messages: BTreeMap::new(),
+        contents: Contents::EMPTY,
+        changed: BTreeSet::new(),
+        unsaved: BTreeSet::new(),
+        gone: BTreeSet::new(),
+    };
 }
 
 impl Outbox {
-    /// All messages, by id.
+    /// All messages, by id; larger content is one.
     pub fn messages(&self) -> impl Iterator<Item = (&MessageId, &OwnMessage)> {
-        self.messages.iter()
+        self.0
+            .messages
+            .iter()
+            .filter(|(_, message)| !message.is_part())
     }
 
     /// How many those are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.messages.len()
+        self.messages().count()
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, id: MessageId) -> Option<&OwnMessage> {
-        self.messages.get(&id)
+        self.0.messages.get(&id)
     }
 
     /// Whether a message waits to be delivered.
     pub(crate) fn is_under_way(&self) -> bool {
-        self.messages.values().any(|message| message.end.is_none())
+        self.0
+            .messages
+            .values()
+            .any(|message| message.end.is_none())
     }
 
-    pub(crate) fn has_room(&self) -> Result<(), OutboxFull> {
+    /// Whether so many bytes more may be under way.
+    pub(crate) fn has_room(&self, more: usize) -> Result<(), OutboxFull> {
         let open = || {
-            let messages = self.messages.values();
+            let messages = self.0.messages.values();
             messages.filter(|message| message.end.is_none())
         };
         let bytes: usize = open().map(OwnMessage::bytes).sum();
-        if open().count() < OUTBOX_MAX && bytes < OUTBOX_BYTES_MAX {
+        let count = open().filter(|message| !message.is_part()).count();
+        if count < OUTBOX_MAX && bytes + more < OUTBOX_BYTES_MAX {
             Ok(())
         } else {
             Err(OutboxFull)
@@ -84,48 +92,137 @@ impl Outbox {
 
     /// Takes a message over. Gives back the id of an ended one that made room, whose file is to go.
     pub(crate) fn add(&mut self, id: MessageId, message: OwnMessage) -> Option<MessageId> {
-        self.changed.insert(id);
-        self.messages.insert(id, message);
-        if self.messages.len() <= 2 * OUTBOX_MAX {
+        if let Piece::Part { of, number } = message.piece {
+            self.0.contents.note(of, number, id);
+            let waits = true;
+            self.0.messages.insert(id, OwnMessage { waits, ..message });
             return None;
         }
-        let ended = self
-            .messages
-            .iter()
-            .filter(|(_, message)| message.end.is_some());
+        self.0.changed.insert(id);
+        self.0.messages.insert(id, message);
+        if self.count() <= 2 * OUTBOX_MAX {
+            return None;
+        }
+        let ended = self.messages().filter(|(_, message)| message.end.is_some());
         let oldest = ended
             .min_by_key(|(id, message)| (message.created_ms, **id))
             .map(|(id, _)| *id)?;
-        self.messages.remove(&oldest);
-        self.changed.remove(&oldest);
+        self.0.messages.remove(&oldest);
+        self.0.changed.remove(&oldest);
         Some(oldest)
     }
 
     /// Drops a message, whatever its state. Whoever watches hears that it is gone.
     pub(crate) fn cancel(&mut self, id: MessageId) {
-        if self.messages.remove(&id).is_some() {
-            self.changed.insert(id);
+        if self.0.messages.remove(&id).is_some() {
+            self.0.changed.insert(id);
         }
+        let parts = self.0.contents.end(id);
+        self.0.gone.extend(parts);
     }
 
-    /// Messages whose state changed since the last call.
+    /// Messages whose state changed since the last call, parts told of as their content.
     pub(crate) fn take_changed(&mut self) -> BTreeSet<MessageId> {
-        std::mem::take(&mut self.changed)
+        if self.0.is_untouched() {
+            return BTreeSet::new();
+        }
+        std::mem::take(&mut self.0.changed)
+    }
+
+    /// Messages whose state is to be written down.
+    pub(crate) fn take_unsaved(&mut self) -> BTreeSet<MessageId> {
+        if self.0.is_untouched() {
+            return BTreeSet::new();
+        }
+        std::mem::take(&mut self.0.unsaved)
+    }
+
+    /// Drops the parts that nobody needs any more, and says which.
+    pub(crate) fn take_gone(&mut self) -> BTreeSet<MessageId> {
+        if self.0.gone.is_empty() {
+            return BTreeSet::new();
+        }
+        let gone = std::mem::take(&mut self.0.gone);
+        self.0.messages.retain(|id, _| !gone.contains(id));
+        gone
+    }
+
+    /// Parts without their manifest, as a crash between the two leaves them. PROTOCOL 3.9
+    pub(crate) fn take_orphans(&mut self) -> BTreeSet<MessageId> {
+        let this = &mut *self.0;
+        let alive = |of: &MessageId| this.messages.get(of).is_some_and(|own| own.end.is_none());
+        this.gone.extend(this.contents.end_without(alive));
+        self.take_gone()
+    }
+
+    /// Where a message stands; of larger content, with all of its parts: the weakest counts.
+    #[must_use]
+    pub fn state(&self, id: MessageId) -> Option<State> {
+        let message = self.0.messages.get(&id)?;
+        let parts = self.parts_of(id).map(OwnMessage::copies).min();
+        let copies = parts.unwrap_or(usize::MAX).min(message.copies());
+        Some(message.state_with(copies))
+    }
+
+    /// Of larger content: how many parts there are, how many of them lie with somebody or have arrived, and how many have arrived.
+    #[must_use]
+    pub fn progress(&self, id: MessageId) -> Option<[usize; 3]> {
+        let Piece::Manifest { parts } = self.0.messages.get(&id)?.piece else {
+            return None;
+        };
+        let (all, open) = (usize::from(parts), self.parts_of(id).count());
+        let lie = self.parts_of(id).filter(|part| part.copies() > 0).count();
+        let arrived = all.saturating_sub(open);
+        Some([all, arrived + lie, arrived])
+    }
+
+    /// The parts of a content that have not arrived yet.
+    pub(crate) fn parts_of(&self, id: MessageId) -> impl Iterator<Item = &OwnMessage> {
+        let parts = self.0.contents.open(id);
+        parts.filter_map(|part| self.0.messages.get(&part))
     }
 
     /// A copy is on its way.
     pub(crate) fn left(&mut self, id: MessageId) {
-        if let Some(message) = self.messages.get_mut(&id)
+        if let Some(message) = self.0.messages.get_mut(&id)
             && !message.left
         {
             message.left = true;
-            self.changed.insert(id);
+            self.note(id);
         }
+    }
+
+    /// There is something new to tell of a message, and to write down unless it is of a part: what is lost of that is asked again.
+    fn note(&mut self, id: MessageId) {
+        match self.0.messages.get(&id).map(|message| message.piece) {
+            Some(Piece::Part { of, .. }) => {
+                self.0.changed.insert(of);
+            }
+            _ => {
+                self.0.changed.insert(id);
+                self.0.unsaved.insert(id);
+            }
+        }
+    }
+
+    /// A message arrived, or expired.
+    pub(crate) fn ended(&mut self, id: MessageId) {
+        self.note(id);
+        if let Some(Piece::Part { of, number }) = self.0.messages.get(&id).map(|own| own.piece) {
+            self.0.contents.arrived(of, number);
+            self.0.gone.insert(id);
+        }
+        let parts = self.0.contents.end(id);
+        self.0.gone.extend(parts);
     }
 
     /// Other carriers are known than before: every message is looked at.
     pub(crate) fn carriers_changed(&mut self, now: Time) {
+        if self.0.is_untouched() {
+            return;
+        }
         for part in self
+            .0
             .messages
             .values_mut()
             .flat_map(|message| &mut message.parts)
@@ -143,16 +240,26 @@ impl Outbox {
         may_reach: impl Fn(&PeerId) -> bool,
     ) -> Vec<(PeerId, Task)> {
         let mut tasks = Vec::new();
-        for (id, message) in &mut self.messages {
-            if message.end.is_some() || now < next_of(message) {
+        if self.0.is_untouched() {
+            return tasks;
+        }
+        for id in self.0.contents.turn(candidates.len()) {
+            if let Some(part) = self.0.messages.get_mut(&id).filter(|part| part.waits) {
+                part.leave(now);
+            }
+        }
+        let mut expired = Vec::new();
+        for (id, message) in &mut self.0.messages {
+            if message.end.is_some() || now < message.next_due() {
                 continue;
             }
             let packet = &message.head().packet;
             if unix_ms >= life::expiry_ms(packet.day(), packet.expiry_hours()) {
                 message.end = Some(End::Expired);
-                self.changed.insert(*id);
+                expired.push(*id);
                 continue;
             }
+            let is_part = message.is_part();
             let asked_since = message.asked_since;
             let waits = [true, false].map(|of_head| message.ask_wait(of_head, now));
             for (place, part) in message.parts.iter_mut().enumerate() {
@@ -160,7 +267,12 @@ impl Outbox {
                     continue;
                 }
                 if now >= part.look {
-                    let asked = part.place(now, asked_since, candidates, &may_reach);
+                    let places = if is_part && place > 0 {
+                        PART_PLACES
+                    } else {
+                        PLACES
+                    };
+                    let asked = part.place(now, asked_since, places, candidates, &may_reach);
                     tasks.extend(asked.into_iter().map(|carrier| {
                         let (message, packet) = (*id, part.packet.clone());
                         (carrier, Task::Deposit { message, packet })
@@ -177,199 +289,48 @@ impl Outbox {
                 }
             }
         }
+        for id in expired {
+            self.ended(id);
+        }
         tasks
     }
 
     /// When [`poll`](Self::poll) has something to do next.
     pub(crate) fn next_due(&self) -> Option<Time> {
         let open = self
+            .0
             .messages
             .values()
             .filter(|message| message.end.is_none());
-        open.map(next_of).min()
-    }
-
-    /// What came of the deposit of one of its packets. Says when the carrier is to be asked what it knows: it claims that the packet was
-    /// ended.
-    pub(crate) fn deposited(
-        &mut self,
-        id: MessageId,
-        packet: PacketId,
-        carrier: PeerId,
-        address: Option<SocketAddr>,
-        answer: Option<Frame>,
-        now: Time,
-    ) -> Option<Task> {
-        let message = open_mut(&mut self.messages, id)?;
-        let before = standing(message);
-        let part = message.part_mut(packet)?;
-        part.depositing.remove(&carrier);
-        match answer {
-            Some(Frame::Deposited { id: theirs, .. }) if theirs != packet => {
-                part.avoided.insert(carrier, now + REFUSED_WAIT);
-            }
-            Some(Frame::Deposited {
-                outcome: Outcome::Stored | Outcome::WasThere,
-                ..
-            }) => {
-                if let Some(address) = address
-                    && part.stored.insert(carrier, address).is_none()
-                {
-                    part.ask = part.ask.min(now + ASK_MIN);
-                    self.note_state(id, before);
-                }
-            }
-            Some(Frame::Deposited {
-                outcome: Outcome::WasEnded,
-                ..
-            }) => {
-                // If it cannot show the secret, it is passed over for a while.
-                part.avoided.insert(carrier, now + REFUSED_WAIT);
-                if part.asking.insert(carrier) {
-                    let (message, id) = (id, packet);
-                    return Some(Task::Ask { message, id });
-                }
-            }
-            Some(Frame::Refused { price, .. })
-                if price > part.packet.work() && price <= WORK_BITS_MAX =>
-            {
-                part.packet = part.packet.worked(price);
-                part.look = now;
-            }
-            Some(_) => {
-                part.avoided.insert(carrier, now + REFUSED_WAIT);
-                part.look = now;
-            }
-            None => part.look = now,
-        }
-        None
-    }
-
-    /// What a carrier said that it knows of a packet, if it could be reached.
-    // PROTOCOL 4.3
-    pub(crate) fn answered(
-        &mut self,
-        id: MessageId,
-        packet: PacketId,
-        carrier: PeerId,
-        answer: Option<Frame>,
-        now: Time,
-    ) -> Word {
-        let Some(message) = open_mut(&mut self.messages, id) else {
-            return Word::Good;
-        };
-        let before = standing(message);
-        let is_head = message.packet_id() == packet;
-        let Some(part) = message.part_mut(packet) else {
-            return Word::Good;
-        };
-        part.asking.remove(&carrier);
-        let known = match answer {
-            Some(Frame::Answer {
-                id: theirs, known, ..
-            }) if theirs == packet => known,
-            Some(_) => return Word::Good,
-            None => {
-                let misses = part.misses.entry(carrier).or_default();
-                *misses += 1;
-                if *misses >= MISSES_MAX {
-                    part.misses.remove(&carrier);
-                    part.lost(carrier, now);
-                }
-                self.note_state(id, before);
-                return Word::Good;
-            }
-        };
-        part.misses.remove(&carrier);
-        let mut word = Word::Good;
-        match known {
-            Known::Kept => {}
-            Known::Unknown => part.lost(carrier, now),
-            // The recipient shows the head's last.
-            Known::Ended(secret) if secret.ends(&part.packet.delete_hash()) => {
-                part.ended = true;
-                if is_head {
-                    message.end = Some(End::Delivered(secret));
-                }
-            }
-            Known::Ended(_) => {
-                part.avoided.insert(carrier, now + REFUSED_WAIT);
-                part.lost(carrier, now);
-                word = Word::Forged;
-            }
-        }
-        self.note_state(id, before);
-        word
+        open.map(OwnMessage::next_due).min()
     }
 
     /// Notes a message that stands elsewhere than before; one in many fragments would else be written down at each of 500 copies.
-    fn note_state(&mut self, id: MessageId, before: (State, usize)) {
-        let message = self.messages.get(&id);
+    pub(crate) fn note_state(&mut self, id: MessageId, before: (State, usize)) {
+        let message = self.0.messages.get(&id);
         if message.is_some_and(|message| standing(message) != before) {
-            self.changed.insert(id);
+            self.note(id);
         }
     }
 }
 
-/// What is told of it.
-fn standing(message: &OwnMessage) -> (State, usize) {
-    (message.state(), message.packets_stored())
+/// What is told of it. Of a part not each packet: content may have 16,000.
+pub(crate) fn standing(message: &OwnMessage) -> (State, usize) {
+    let packets = if message.is_part() {
+        0
+    } else {
+        message.packets_stored()
+    };
+    (message.state(), packets)
 }
 
-fn open_mut(
+pub(crate) fn open_mut(
     messages: &mut BTreeMap<MessageId, OwnMessage>,
     id: MessageId,
 ) -> Option<&mut OwnMessage> {
     messages
         .get_mut(&id)
         .filter(|message| message.end.is_none())
-}
-
-/// When something is next due for a message under way.
-fn next_of(message: &OwnMessage) -> Time {
-    let open = message.parts.iter().filter(|part| !part.ended);
-    let due = open.map(|part| part.look.min(part.ask));
-    due.min().unwrap_or(Time(u64::MAX))
-}
-
-impl OwnPacket {
-    /// Who is to be given a copy now.
-    fn place(
-        &mut self,
-        now: Time,
-        asked_since: Time,
-        candidates: &[Candidate],
-        may_reach: impl Fn(&PeerId) -> bool,
-    ) -> Vec<PeerId> {
-        self.avoided.retain(|_, until| now < *until);
-        let usable = |candidate: &&Candidate| {
-            may_reach(&candidate.id) && !self.avoided.contains_key(&candidate.id)
-        };
-        let placed = place(self.packet.tag(), candidates.iter().filter(usable), PLACES);
-        let mut missing = placed.len() < PLACES;
-        let mut asked = Vec::new();
-        for candidate in placed {
-            let stored = self.stored.contains_key(&candidate.id);
-            missing |= !stored;
-            if !stored && self.depositing.insert(candidate.id) {
-                asked.push(candidate.id);
-            }
-        }
-        let missing_for = (now - asked_since) / 8;
-        self.look = now
-            + if missing {
-                missing_for.clamp(LOOK, LOOK_PLACED)
-            } else {
-                LOOK_PLACED
-            };
-        asked
-    }
-
-    fn lost(&mut self, carrier: PeerId, now: Time) {
-        if self.stored.remove(&carrier).is_some() {
-            self.look = now;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::disk;
 use crate::life;
 use crate::limits::FRAGMENTS_MAX;
 use crate::outbox::Outbox;
-use crate::own_message::{End, OwnMessage, OwnPacket};
+use crate::own_message::{End, OwnMessage, OwnPacket, Piece};
 use crate::packet::{DeleteSecret, MessageId, Packet};
 use bytes::Bytes;
 use dunlin_engine::Time;
@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 16] = b"dunlin message 1";
 /// Of a message in fragments.
 const MAGIC_FRAGMENTS: &[u8; 16] = b"dunlin message 2";
+/// Of larger content: its manifest, or a part of it.
+const MAGIC_CONTENT: &[u8; 16] = b"dunlin message 3";
 const CHECK_BYTES: usize = 16;
 const EXTENSION: &str = "message";
 /// Ended messages are forgotten so long after they expired.
@@ -73,14 +75,23 @@ pub(crate) fn load(
             remove(dir, oldest)?;
         }
     }
+    for orphan in outbox.take_orphans() {
+        remove(dir, orphan)?;
+    }
     damaged.sort(); // A folder is read in any order.
     Ok(damaged)
 }
 
 pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
-    let whole = message.parts.len() == 1;
-    let magic = if whole { MAGIC } else { MAGIC_FRAGMENTS };
-    let mut bytes = magic.to_vec();
+    let whole = message.parts.len() == 1 && message.piece == Piece::None;
+    let mut bytes = match message.piece {
+        Piece::None if whole => MAGIC.to_vec(),
+        Piece::None => MAGIC_FRAGMENTS.to_vec(),
+        Piece::Manifest { parts } => [MAGIC_CONTENT, &[0; 17][..], &parts.to_le_bytes()].concat(),
+        Piece::Part { of, number } => {
+            [MAGIC_CONTENT, &[1][..], &of.0, &number.to_le_bytes()].concat()
+        }
+    };
     bytes.extend(id.0);
     bytes.extend(message.to.as_bytes());
     bytes.extend(message.created_ms.to_le_bytes());
@@ -121,10 +132,13 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
     if blake3::hash(body).as_bytes()[..CHECK_BYTES] != *check {
         return None;
     }
-    let (whole, rest) = match body.strip_prefix(MAGIC) {
-        Some(rest) => (true, rest),
-        None => (false, body.strip_prefix(MAGIC_FRAGMENTS)?),
+    let (magic, rest) = body.split_first_chunk::<16>()?;
+    let (piece, rest) = match magic {
+        MAGIC | MAGIC_FRAGMENTS => (Piece::None, rest),
+        MAGIC_CONTENT => piece(rest)?,
+        _ => return None,
     };
+    let whole = magic == MAGIC;
     let (id, rest) = rest.split_first_chunk()?;
     let (to, rest) = rest.split_first_chunk()?;
     let (created_ms, rest) = rest.split_first_chunk()?;
@@ -148,9 +162,23 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
         return None;
     }
     let mut message = OwnMessage::new(to, parts, u64::from_le_bytes(*created_ms), now);
-    message.end = end;
+    (message.end, message.piece) = (end, piece);
     message.ask_first(now);
     Some((MessageId(*id), message))
+}
+
+/// What it is to larger content, and what follows.
+fn piece(rest: &[u8]) -> Option<(Piece, &[u8])> {
+    let (&[what], rest) = rest.split_first_chunk()?;
+    let (of, rest) = rest.split_first_chunk()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (of, number) = (MessageId(*of), u16::from_le_bytes(*number));
+    let piece = match what {
+        0 if of.0 == [0; 16] => Piece::Manifest { parts: number },
+        1 => Piece::Part { of, number },
+        _ => return None,
+    };
+    Some((piece, rest))
 }
 
 /// One packet and who has it; leaves what follows.

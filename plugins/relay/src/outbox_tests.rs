@@ -1,12 +1,16 @@
 //! The outbox against carriers that store, refuse, forget, lie and vanish.
 
 use super::*;
-use crate::answers::Reason;
-use crate::frames::DEPOSIT;
-use crate::packet::{Class, DeleteSecret, Packet, Tag};
+use crate::answers::{Known, Outcome, Reason};
+use crate::frames::{DEPOSIT, Frame};
+use crate::outbox_answers::Word;
+use crate::own_message::OwnPacket;
+use crate::packet::{Class, DeleteSecret, Packet, PacketId, Tag};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 const DAY: u16 = 20_000;
 const NOON: u64 = 20_000 * 86_400_000 + 43_200_000;
@@ -296,14 +300,14 @@ fn a_sender_asks_for_news_less_and_less_often() {
 fn a_thousand_messages_under_way_and_no_more() {
     let (mut outbox, packet) = outbox();
     for n in 0..OUTBOX_MAX as u128 - 1 {
-        assert_eq!(outbox.has_room(), Ok(()));
+        assert_eq!(outbox.has_room(0), Ok(()));
         let message = own(candidates(1)[0].id, [&packet]);
         outbox.add(MessageId(n.to_be_bytes()), message);
     }
-    let full = outbox.has_room().unwrap_err();
+    let full = outbox.has_room(0).unwrap_err();
     assert!(
         full.to_string()
-            .starts_with("1000 messages, or 16000000 bytes of them, are under way")
+            .starts_with("1000 messages, or 40000000 bytes of them, are under way")
     );
 }
 

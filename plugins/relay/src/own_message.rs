@@ -1,7 +1,9 @@
 //! One message of our own, and all that is known of its copies.
 
 use crate::life::expiry_ms;
-use crate::packet::{DeleteSecret, Packet, PacketId};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId};
+use crate::placement::{Candidate, place};
+use crate::seal::Sealed;
 use dunlin_engine::Time;
 use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,11 @@ pub(crate) const ASK_MIN: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_mins(15);
 /// A message of 64 fragments would else ask 512 questions a second.
 const ASK_FRAGMENT_MIN: Duration = Duration::from_mins(2);
+
+/// While copies are missing, a message is looked at after an eighth of the time that it has been missing them, at least this;
+const LOOK: Duration = Duration::from_millis(500);
+/// and at most this, as when all are placed: carriers come and go.
+const LOOK_PLACED: Duration = Duration::from_secs(30);
 
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +45,23 @@ pub(crate) enum End {
     Expired,
 }
 
+/// What a message is to larger content. PROTOCOL 3.9
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Nothing: it is a message by itself.
+    None,
+    /// The manifest of so many parts.
+    Manifest { parts: u16 },
+    /// Part `number` of the content with this manifest.
+    Part { of: MessageId, number: u16 },
+}
+
 /// A message of our own.
 #[derive(Debug)]
 pub struct OwnMessage {
+    pub(crate) piece: Piece,
+    /// A part that does not leave yet: others of its content do.
+    pub(crate) waits: bool,
     pub(crate) to: PeerId,
     pub(crate) created_ms: u64,
     pub(crate) end: Option<End>,
@@ -82,12 +103,53 @@ impl OwnPacket {
             ask: now,
         }
     }
+
+    /// Who is to be given a copy now.
+    pub(crate) fn place(
+        &mut self,
+        now: Time,
+        asked_since: Time,
+        places: usize,
+        candidates: &[Candidate],
+        may_reach: impl Fn(&PeerId) -> bool,
+    ) -> Vec<PeerId> {
+        self.avoided.retain(|_, until| now < *until);
+        let usable = |candidate: &&Candidate| {
+            may_reach(&candidate.id) && !self.avoided.contains_key(&candidate.id)
+        };
+        let placed = place(self.packet.tag(), candidates.iter().filter(usable), places);
+        let mut missing = placed.len() < places;
+        let mut asked = Vec::new();
+        for candidate in placed {
+            let stored = self.stored.contains_key(&candidate.id);
+            missing |= !stored;
+            if !stored && self.depositing.insert(candidate.id) {
+                asked.push(candidate.id);
+            }
+        }
+        let missing_for = (now - asked_since) / 8;
+        self.look = now
+            + if missing {
+                missing_for.clamp(LOOK, LOOK_PLACED)
+            } else {
+                LOOK_PLACED
+            };
+        asked
+    }
+
+    pub(crate) fn lost(&mut self, carrier: PeerId, now: Time) {
+        if self.stored.remove(&carrier).is_some() {
+            self.look = now;
+        }
+    }
 }
 
 impl OwnMessage {
     /// `parts`: the head, then the fragments.
     pub(crate) fn new(to: PeerId, parts: Vec<OwnPacket>, created_ms: u64, now: Time) -> Self {
         Self {
+            piece: Piece::None,
+            waits: false,
             to,
             created_ms,
             end: None,
@@ -95,6 +157,18 @@ impl OwnMessage {
             asked_since: now,
             parts,
         }
+    }
+
+    /// What was sealed just now.
+    pub(crate) fn of(to: PeerId, sealed: Sealed, created_ms: u64, now: Time) -> Self {
+        let head = OwnPacket::new(sealed.packet, now);
+        let fragments = sealed.fragments.into_iter();
+        let fragments = fragments.map(|(packet, secret)| OwnPacket {
+            secret: Some(secret),
+            ..OwnPacket::new(packet, now)
+        });
+        let parts = std::iter::once(head).chain(fragments).collect();
+        Self::new(to, parts, created_ms, now)
     }
 
     /// There is always one.
@@ -147,12 +221,20 @@ impl OwnMessage {
         self.created_ms
     }
 
-    /// Where it stands.
+    /// On how many carriers each of its packets is at least: of what is in pieces the weakest counts.
+    pub(crate) fn copies(&self) -> usize {
+        let open = self.parts.iter().filter(|part| !part.ended);
+        open.map(|part| part.stored.len()).min().unwrap_or(0)
+    }
+
+    /// Where it stands; of larger content, its manifest alone.
     #[must_use]
     pub fn state(&self) -> State {
-        // Of what is in pieces the weakest counts.
-        let open = self.parts.iter().filter(|part| !part.ended);
-        let copies = open.map(|part| part.stored.len()).min().unwrap_or(0);
+        self.state_with(self.copies())
+    }
+
+    /// Where it stands with so many copies.
+    pub(crate) fn state_with(&self, copies: usize) -> State {
         match (&self.end, copies) {
             (Some(End::Delivered(_)), _) => State::Delivered,
             (Some(End::Expired), _) => State::Expired,
@@ -160,6 +242,12 @@ impl OwnMessage {
             (None, 0) => State::Queued,
             (None, copies) => State::Stored(copies),
         }
+    }
+
+    /// Whether it is part of larger content.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        matches!(self.piece, Piece::Part { .. })
     }
 
     /// The carriers that said they keep it (of a message in fragments: its head), and where they are.
@@ -194,6 +282,21 @@ impl OwnMessage {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.end.is_some()
+    }
+
+    /// When something is next due for it, if it is under way.
+    pub(crate) fn next_due(&self) -> Time {
+        let open = self.parts.iter().filter(|part| !part.ended && !self.waits);
+        let due = open.map(|part| part.look.min(part.ask));
+        due.min().unwrap_or(Time(u64::MAX))
+    }
+
+    /// It is the turn of this part.
+    pub(crate) fn leave(&mut self, now: Time) {
+        (self.waits, self.asked_since) = (false, now);
+        for part in &mut self.parts {
+            (part.look, part.ask) = (now, now);
+        }
     }
 
     /// After a restart: what became of the copies is asked before new ones are made.

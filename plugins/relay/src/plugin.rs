@@ -7,10 +7,11 @@ use crate::messages::{
     AnswerCame, ClaimShown, ErrandDone, KnowledgeAsked, PacketArrived, PacketBrought, PacketGone,
     PacketKept, ReceiptShown, Work,
 };
+use crate::pack::PackTimer;
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
-    allowance, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, receive, send,
-    status,
+    allowance, arrive, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, pack,
+    receive, send, status, watch,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -122,12 +123,13 @@ impl Plugin for RelayPlugin {
             .add_message::<PacketBrought>()
             .add_timer::<OwnTimer>()
             .add_timer::<HandOverEnd>()
+            .add_timer::<PackTimer>()
             .add_timer::<Sweep>();
         add_systems(app);
         app.call("relay.send", send::call_send)
-            .call("relay.outbox", send::call_outbox)
+            .call("relay.outbox", watch::call_outbox)
             .call("relay.cancel", cancel::call_cancel)
-            .stream("relay.watch", send::open_watch)
+            .stream("relay.watch", watch::open_watch)
             .stream("relay.receive", receive::open_receive)
             .call("relay.confirm", confirm::call_confirm)
             .call("relay.limits", allowance::call_limits)
@@ -167,11 +169,12 @@ fn add_systems(app: &mut App) {
     let settle = (
         send::settle_sent,
         receive::settle_received,
-        receive::bring_own,
-        receive::open_brought,
-        receive::put_together,
+        arrive::bring_own,
+        arrive::open_brought,
+        arrive::put_together,
     );
     let plan = (
+        pack::pack_parts,
         send::place_sent,
         receive::plan_rounds,
         receive::show_receipts,
@@ -183,7 +186,7 @@ fn add_systems(app: &mut App) {
     );
     let speak = (
         carriers::run_errands,
-        send::tell_watchers,
+        watch::tell_watchers,
         receive::tell_receivers,
     );
     app.add_systems(Own, (hear, settle, plan, leave, speak));

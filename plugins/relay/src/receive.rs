@@ -1,31 +1,29 @@
-//! Receiving: packets on our own tags are fetched, opened, and told to the application; once it has a message durably and
+//! Receiving: packets on our own tags are fetched, opened (`arrive`), and told to the application; once it has a message durably and
 //! says so (`confirm`), the carriers hear of it. The stream `relay.receive`; in `Deliver`, sets
 //! `RelaySystems::Settle` and `RelaySystems::Plan`.
 
-use crate::cache::Cache;
 use crate::carriers::{Carriers, at_work};
+use crate::collector::Collector;
 use crate::day_keys::DayKeys;
-use crate::drops::{DropReason, Drops};
 use crate::errands::Errands;
 use crate::fetcher::Fetcher;
 use crate::frames::Frame;
 use crate::gatherer::Gatherer;
 use crate::head::Kind;
-use crate::inbox::{Arrival, Inbox, Received};
+use crate::inbox::{Inbox, Received};
 use crate::life::day_of;
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::listeners::{Receivers, ReceivesFor};
 use crate::mailbox::Mailbox;
-use crate::messages::{ErrandDone, PacketBrought, PacketKept, Work};
-use crate::nodes::{Nodes, failed};
-use crate::packet::PacketId;
+use crate::manifest::Manifest;
+use crate::messages::{ErrandDone, PacketBrought, Work};
+use crate::nodes::{NodeParams, Nodes, failed};
+use crate::packet::{MessageId, PacketId};
 use crate::receipts::Receipts;
-use crate::seal;
-use crate::seen::Seen;
-use crate::send::NodeParams;
 use crate::task::Task;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{CallError, ClockError, Now, Open, Reply, Sink};
-use dunlin_net::{Identity, PeerId};
+use dunlin_net::PeerId;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -34,7 +32,8 @@ use std::collections::BTreeSet;
 pub(crate) struct Receiver {
     sink: Sink,
     told: BTreeSet<PacketId>,
-    fresh: bool,
+    /// It has not been told yet of what our own cache keeps.
+    pub(crate) fresh: bool,
 }
 
 pub(crate) fn open_receive(
@@ -62,17 +61,24 @@ pub(crate) fn open_receive(
     Ok(())
 }
 
+type Settler<'a> = (
+    &'a mut Fetcher,
+    (&'a mut Gatherer, &'a mut Collector),
+    &'a mut Receipts,
+    &'a mut Errands,
+);
+
 pub(crate) fn settle_received(
     mut ended: MessageReader<ErrandDone>,
-    mut nodes: Query<(&mut Fetcher, &mut Gatherer, &mut Receipts, &mut Errands)>,
+    mut nodes: Query<Settler>,
     now: Res<Now>,
     mut brought: MessageWriter<PacketBrought>,
 ) {
     for ErrandDone { node, done } in ended.read() {
-        let Ok((mut fetcher, mut gatherer, mut receipts, mut errands)) = nodes.get_mut(*node)
-        else {
+        let Ok((mut fetcher, looking, mut receipts, mut errands)) = nodes.get_mut(*node) else {
             continue;
         };
+        let (mut gatherer, mut collector) = looking;
         let (carrier, answer) = (done.carrier, done.answer.clone());
         match &done.task {
             Task::Fetch { day, .. } => {
@@ -91,6 +97,7 @@ pub(crate) fn settle_received(
             }
             Task::Look { tag, .. } => {
                 gatherer.looked(*tag, &carrier);
+                collector.looked(*tag, &carrier);
                 if let Some(Frame::Fetched {
                     packet: Some(packet),
                     left,
@@ -98,7 +105,7 @@ pub(crate) fn settle_received(
                 }) = answer
                 {
                     // Whoever keeps a fragment knows its tag, and may put something else under it in front.
-                    if left > 0 && gatherer.wants(*tag) {
+                    if left > 0 && (gatherer.wants(*tag) || collector.wants(*tag)) {
                         let (tag, after) = (*tag, packet.id());
                         errands.add(carrier, Task::Look { tag, after }, now.time);
                     }
@@ -126,164 +133,6 @@ pub(crate) fn settle_received(
     }
 }
 
-type Keeper<'a> = (&'a Cache, &'a DayKeys, &'a Gatherer, Option<&'a Receivers>);
-
-/// A packet that our own cache keeps may be for us.
-pub(crate) fn bring_own(
-    mut kept: MessageReader<PacketKept>,
-    mut receivers: Query<&mut Receiver>,
-    nodes: Query<Keeper>,
-    now: Res<Now>,
-    mut brought: MessageWriter<PacketBrought>,
-    mut work: ParamSet<(MessageReader<Work>, MessageWriter<Work>)>,
-) {
-    let carrier = None;
-    let at_work = at_work(&mut work.p0());
-    for PacketKept { node, id, tag } in kept.read() {
-        if let Ok((cache, keys, gatherer, _)) = nodes.get(*node)
-            && (keys.has(*tag) || gatherer.wants(*tag))
-            && let Some(packet) = cache.get(*id, now.time)
-        {
-            brought.write(PacketBrought {
-                node: *node,
-                carrier,
-                packet,
-            });
-            work.p1().write(Work { node: *node });
-        }
-    }
-    for node in at_work {
-        let Ok((cache, keys, gatherer, Some(listening))) = nodes.get(node) else {
-            continue;
-        };
-        // Of a node without keys they are made later in this turn, and the receiver stays fresh until the next look.
-        let tags = keys.tags();
-        let mut fresh = false;
-        for receiver in listening.iter() {
-            if let Ok(mut receiver) = receivers.get_mut(receiver)
-                && receiver.fresh
-                && !tags.is_empty()
-            {
-                (receiver.fresh, fresh) = (false, true);
-            }
-        }
-        let days = tags.into_iter().filter(|_| fresh).map(|(_, tag)| tag);
-        for tag in days.chain(gatherer.fresh()) {
-            let mut after = PacketId([0; 16]);
-            while let (Some(packet), _) = cache.page(tag, after, now.time, |_| true) {
-                after = packet.id();
-                brought.write(PacketBrought {
-                    node,
-                    carrier,
-                    packet,
-                });
-            }
-        }
-    }
-}
-
-type Opener<'a> = (
-    &'a Identity,
-    &'a DayKeys,
-    &'a Seen,
-    Has<Receivers>,
-    (
-        &'a mut Inbox,
-        &'a mut Gatherer,
-        &'a mut Receipts,
-        &'a mut Fetcher,
-        &'a mut Drops,
-    ),
-);
-
-pub(crate) fn open_brought(
-    mut brought: MessageReader<PacketBrought>,
-    mut nodes: Query<Opener>,
-    now: Res<Now>,
-) {
-    for PacketBrought {
-        node,
-        carrier,
-        packet,
-    } in brought.read()
-    {
-        let Ok((identity, keys, seen, receives, own)) = nodes.get_mut(*node) else {
-            continue;
-        };
-        let (mut inbox, mut gatherer, mut receipts, mut fetcher, mut drops) = own;
-        let id = packet.id();
-        match gatherer.take(packet, *carrier, now.time) {
-            Some(true) => continue,
-            // Whoever knows a tag may put anything under it.
-            Some(false) => {
-                drops.count(DropReason::NotForUs);
-                continue;
-            }
-            None => {}
-        }
-        if !keys.has(packet.tag()) {
-            drops.count(DropReason::AnswerUnasked);
-            continue;
-        }
-        if seen.contains(id) {
-            drops.count(DropReason::Repeated);
-            // Whoever still has it did not hear that it has arrived.
-            let secret = match receipts.secret(id) {
-                Some(secret) => Some(secret.clone()),
-                None => seal::open(identity, packet)
-                    .ok()
-                    .map(|opened| opened.secret),
-            };
-            if let Some(secret) = secret {
-                receipts.tell(id, &secret, *carrier, now.time);
-            }
-            continue;
-        }
-        // Without anybody there to have it its carriers keep it.
-        if !receives || gatherer.knows(id, *carrier) {
-            continue;
-        }
-        match inbox.arrive(identity, packet, *carrier) {
-            Arrival::New => {
-                if let Some(carrier) = carrier {
-                    fetcher.news(*carrier);
-                }
-            }
-            Arrival::Waiting => {}
-            Arrival::Head(opened) => {
-                if !gatherer.begin(packet, *opened, *carrier, now.time) {
-                    drops.count(DropReason::InboxFull);
-                }
-            }
-            Arrival::Dropped(reason) => drops.count(reason),
-        }
-    }
-}
-
-/// Messages of which the last fragment has come wait for the application as others do.
-pub(crate) fn put_together(
-    mut work: MessageReader<Work>,
-    mut nodes: Query<(&mut Gatherer, &mut Inbox, &mut Drops)>,
-) {
-    for node in at_work(&mut work) {
-        let Ok((mut gatherer, mut inbox, mut drops)) = nodes.get_mut(node) else {
-            continue;
-        };
-        if gatherer.is_empty() || !inbox.has_room() {
-            continue;
-        }
-        for (id, received) in gatherer.take_whole() {
-            match received {
-                Some(received) => inbox.add(id, received),
-                None => {
-                    inbox.remember_broken(id);
-                    drops.count(DropReason::NotForUs);
-                }
-            }
-        }
-    }
-}
-
 /// Carriers hear of what has arrived: from its recipient, and from its sender once that knows.
 pub(crate) fn show_receipts(
     mut work: MessageReader<Work>,
@@ -302,7 +151,8 @@ pub(crate) fn show_receipts(
 type Rounds<'a> = (
     &'a Mailbox,
     &'a mut DayKeys,
-    (&'a mut Fetcher, &'a mut Gatherer),
+    (&'a mut Fetcher, &'a mut Gatherer, &'a mut Collector),
+    &'a Inbox,
     &'a mut Errands,
     &'a Carriers,
     Option<&'a ClockError>,
@@ -311,12 +161,12 @@ type Rounds<'a> = (
 
 pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds>, now: Res<Now>) {
     for node in at_work(&mut work) {
-        let Ok((mailbox, mut keys, looking, mut errands, carriers, clock, receives)) =
+        let Ok((mailbox, mut keys, looking, inbox, mut errands, carriers, clock, receives)) =
             nodes.get_mut(node)
         else {
             continue; // No mailbox.
         };
-        let (mut fetcher, mut gatherer) = looking;
+        let (mut fetcher, mut gatherer, mut collector) = looking;
         let mut tasks = Vec::new();
         if receives {
             let unix_ms = now.unix_ms_of(clock);
@@ -327,6 +177,9 @@ pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds
             let may_reach = |carrier: &PeerId| errands.may_reach(carrier, now.time);
             tasks = fetcher.poll(now.time, may_reach);
             tasks.extend(gatherer.poll(now.time, unix_ms, carriers.list(), may_reach));
+            let here = |tag| gatherer.has_head_under(tag) || inbox.has_tag(tag);
+            collector.look_again(here);
+            tasks.extend(collector.poll(now.time, unix_ms, carriers.list(), may_reach));
         } else {
             errands.keep(BTreeSet::new());
         }
@@ -336,22 +189,62 @@ pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds
     }
 }
 
+/// A message; or a part of larger content; or that all parts of it are there.
 #[derive(Serialize)]
-struct Told {
+struct Told<'a> {
     id: String,
     from: String,
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    name: Option<&'a str>,
     sent_at_ms: u64,
     packet: String,
+    #[serde(flatten)]
+    content: Option<ToldContent>,
+    /// Of a part: which, and where in the content its bytes belong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<usize>,
 }
 
-impl Told {
-    fn of(packet: PacketId, received: &Received) -> Told {
-        let (kind, name) = match &received.head.kind {
-            Kind::Text => ("text", None),
-            Kind::File(name) => ("file", Some(name.clone())),
+/// Of larger content, and of each of its parts.
+#[derive(Serialize)]
+struct ToldContent {
+    /// The id of the whole.
+    content: String,
+    /// How long it is, in bytes, and of which digest ([`content_digest`](crate::content_digest)).
+    length: usize,
+    digest: String,
+    /// How many parts there are, and how many of them the application has confirmed.
+    parts: usize,
+    parts_had: usize,
+}
+
+impl<'a> Told<'a> {
+    fn of(packet: PacketId, received: &'a Received, collector: &'a Collector) -> Told<'a> {
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let content = |of: MessageId, manifest: &Manifest, parts_had| ToldContent {
+            content: of.to_string(),
+            length: manifest.length,
+            digest: hex(&manifest.digest),
+            parts: manifest.parts(),
+            parts_had,
+        };
+        let part = collector.find(received.tag);
+        let (kind, name) = match (&received.head.kind, &received.manifest, &part) {
+            (Kind::Part, _, Some((known, _))) => ("part", known.manifest.name.as_deref()),
+            (Kind::File(name), Some(_), _) => ("content", Some(name.as_str())),
+            (_, Some(_), _) => ("content", None),
+            (Kind::File(name), ..) => ("file", Some(name.as_str())),
+            (Kind::Text | Kind::Part, ..) => ("text", None),
+        };
+        let told = match (&received.manifest, &part) {
+            (Some(manifest), _) => Some(content(received.message, manifest, manifest.parts())),
+            (None, Some((known, _))) => {
+                Some(content(known.message, &known.manifest, known.parts_had()))
+            }
+            (None, None) => None,
         };
         Told {
             id: received.message.to_string(),
@@ -360,17 +253,20 @@ impl Told {
             name,
             sent_at_ms: received.head.sent_at_ms,
             packet: packet.to_string(),
+            content: told,
+            part: part.as_ref().map(|(_, number)| *number),
+            offset: part.map(|(_, number)| number * MESSAGE_BYTES_MAX),
         }
     }
 }
 
 pub(crate) fn tell_receivers(
     mut work: MessageReader<Work>,
-    nodes: Query<(&Inbox, &Receivers)>,
+    nodes: Query<(&Inbox, &Collector, &Receivers)>,
     mut receivers: Query<&mut Receiver>,
 ) {
     for node in at_work(&mut work) {
-        let Ok((inbox, listening)) = nodes.get(node) else {
+        let Ok((inbox, collector, listening)) = nodes.get(node) else {
             continue; // Nobody listens.
         };
         for receiver in listening.iter() {
@@ -379,10 +275,13 @@ pub(crate) fn tell_receivers(
             };
             receiver.told.retain(|id| inbox.has(*id));
             for (id, received) in inbox.in_order() {
-                if receiver.told.contains(&id) {
+                // Of a part whose content was given up nothing can be told.
+                let is_lost =
+                    received.head.kind == Kind::Part && collector.find(received.tag).is_none();
+                if receiver.told.contains(&id) || is_lost {
                     continue;
                 }
-                let told = Reply::of(Told::of(id, received)).unwrap_or_default();
+                let told = Reply::of(Told::of(id, received, collector)).unwrap_or_default();
                 let body = received.head.message.clone().into();
                 if receiver.sink.send(told.with_body(body)).is_err() {
                     break; // It has not kept up, and is told at the next look.

@@ -3,7 +3,8 @@
 use crate::fragment::FragmentKey;
 use crate::head::{BadHead, Content, Head};
 use crate::limits::{HEADER_BYTES, SEAL_BYTES};
-use crate::packet::{DeleteSecret, Header, MessageId, Packet, Tag};
+use crate::manifest::Manifest;
+use crate::packet::{Class, DeleteSecret, Header, MessageId, Packet, Tag};
 use dunlin_net::{Identity, PeerId};
 use hpke::aead::{AeadCtxR, AeadCtxS, ChaCha20Poly1305};
 use hpke::kdf::HkdfSha256;
@@ -40,6 +41,8 @@ pub struct Sealed {
     pub fragments: Vec<(Packet, DeleteSecret)>,
     /// By which sender and recipient name the message.
     pub message: MessageId,
+    /// Of a manifest, the tag of each part. PROTOCOL 3.9
+    pub parts: Vec<Tag>,
 }
 
 /// What the recipient finds.
@@ -55,6 +58,8 @@ pub struct Opened {
     pub content: Content,
     /// What its fragments are opened with.
     pub fragments: Vec<FragmentKey>,
+    /// Where its parts lie, if it is a manifest. PROTOCOL 3.9
+    pub parts: Vec<Tag>,
 }
 
 /// Why a message was not sealed.
@@ -115,6 +120,57 @@ pub fn seal(
     head: &Head,
     random: &mut impl CryptoRng,
 ) -> Result<Sealed, SealError> {
+    let (class, content, parts) = head.encode()?;
+    let (mut sealed, exporter) = seal_content(from, to, envelope, class, content, random)?;
+    for (number, part) in (0..).zip(parts) {
+        let key = FragmentKey::export(number, |what, out| exporter.export(what, out));
+        let key = key.map_err(|_| SealError::Key)?;
+        let fragment = key.seal(envelope.day, envelope.expiry_hours, part);
+        let fragment = fragment.ok_or(SealError::Key)?;
+        sealed.fragments.push((fragment, key.secret().clone()));
+    }
+    Ok(sealed)
+}
+
+/// Seals a manifest. Its parts are sealed one by one, as messages of kind [`Part`](crate::Kind::Part), each to the tag that this one gives it.
+// PROTOCOL 3.9
+pub fn seal_manifest(
+    from: &Identity,
+    to: &PeerId,
+    envelope: Envelope,
+    manifest: &Manifest,
+    random: &mut impl CryptoRng,
+) -> Result<Sealed, SealError> {
+    let (class, content) = manifest.encode();
+    let (mut sealed, exporter) = seal_content(from, to, envelope, class, content, random)?;
+    let tags = part_tags(manifest, |what, out| exporter.export(what, out));
+    sealed.parts = tags.map_err(|_| SealError::Key)?;
+    Ok(sealed)
+}
+
+/// Where the parts of a manifest lie, by the exporter of its outer seal.
+// PROTOCOL 3.9
+fn part_tags<E>(
+    manifest: &Manifest,
+    export: impl Fn(&[u8], &mut [u8]) -> Result<(), E>,
+) -> Result<Vec<Tag>, E> {
+    let tag = |number: u16| {
+        let mut tag = Tag([0; 16]);
+        export(&[&b"part"[..], &number.to_le_bytes()].concat(), &mut tag.0)?;
+        Ok(tag)
+    };
+    (0..manifest.parts() as u16).map(tag).collect() // At most 256.
+}
+
+fn seal_content(
+    from: &Identity,
+    to: &PeerId,
+    envelope: Envelope,
+    class: Class,
+    content: Vec<u8>,
+    random: &mut impl CryptoRng,
+) -> Result<(Sealed, Sender), SealError> {
+    let content = Zeroizing::new(content);
     let Envelope {
         tag,
         day,
@@ -123,27 +179,17 @@ pub fn seal(
     if !(1..=crate::limits::EXPIRY_HOURS_MAX).contains(&expiry_hours) {
         return Err(SealError::Expiry(expiry_hours));
     }
-    let (class, content, parts) = head.encode()?;
-    let content = Zeroizing::new(content);
-    let sealed = seal_content(from, to, random, &content, |delete_hash| Header {
+    let sealed = seal_bytes(from, to, random, &content, |delete_hash| Header {
         class,
         day,
         expiry_hours,
         tag,
         delete_hash,
     });
-    let (mut sealed, exporter) = sealed.map_err(|_| SealError::Key)?;
-    for (number, part) in (0..).zip(parts) {
-        let key = FragmentKey::export(number, |what, out| exporter.export(what, out));
-        let key = key.map_err(|_| SealError::Key)?;
-        let fragment = key.seal(day, expiry_hours, part);
-        let fragment = fragment.ok_or(SealError::Key)?;
-        sealed.fragments.push((fragment, key.secret().clone()));
-    }
-    Ok(sealed)
+    sealed.map_err(|_| SealError::Key)
 }
 
-fn seal_content(
+fn seal_bytes(
     from: &Identity,
     to: &PeerId,
     random: &mut impl CryptoRng,
@@ -176,11 +222,12 @@ fn seal_content(
     bytes.extend(outer.seal(&inside, &header)?);
     match Packet::parse(bytes.into()) {
         Ok(packet) => {
-            let fragments = Vec::new();
+            let (fragments, parts) = (Vec::new(), Vec::new());
             let sealed = Sealed {
                 packet,
                 fragments,
                 message,
+                parts,
             };
             Ok((sealed, outer))
         }
@@ -222,8 +269,15 @@ pub fn open(me: &Identity, packet: &Packet) -> Result<Opened, OpenError> {
     }
     let content = Head::decode(&content)?;
     let count = match &content {
-        Content::Whole(_) => 0,
+        Content::Whole(_) | Content::Manifest(_) => 0,
         Content::Outline(outline) => outline.fragments(),
+    };
+    let parts = match &content {
+        Content::Manifest(manifest) => {
+            let tags = part_tags(manifest, |what, out| context.export(what, out));
+            tags.map_err(outer)?
+        }
+        _ => Vec::new(),
     };
     let key = |number| FragmentKey::export(number, |what, out| context.export(what, out));
     let fragments = (0..count as u16).map(key).collect::<Result<_, _>>();
@@ -233,6 +287,7 @@ pub fn open(me: &Identity, packet: &Packet) -> Result<Opened, OpenError> {
         secret,
         content,
         fragments: fragments.map_err(outer)?,
+        parts,
     })
 }
 

@@ -160,7 +160,7 @@ fn a_packet_that_could_not_be_ended_is_refused() {
         day,
         expiry_hours,
     } = ENVELOPE;
-    let sealed = seal_content(&alice, &bob.id(), random, &content, |_| Header {
+    let sealed = seal_bytes(&alice, &bob.id(), random, &content, |_| Header {
         class,
         day,
         expiry_hours,

@@ -1,5 +1,5 @@
-//! Sending: a message is sealed, kept until it is delivered or expired, and watched on its way. The calls `relay.send` and
-//! `relay.outbox`, the stream `relay.watch`; in `Deliver`, sets `RelaySystems::Settle` and `RelaySystems::Plan`.
+//! Sending: a message is sealed, kept until it is delivered or expired, and placed. The call `relay.send`; in `Deliver`, sets
+//! `RelaySystems::Settle` and `RelaySystems::Plan`.
 
 use crate::card::Card;
 use crate::carriers::{Carriers, at_work};
@@ -7,23 +7,25 @@ use crate::drops::{DropReason, Drops};
 use crate::errands::Errands;
 use crate::head::{Head, Kind};
 use crate::life::day_of;
-use crate::limits::EXPIRY_HOURS_MAX;
-use crate::listeners::{Watchers, Watches};
+use crate::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX};
+use crate::manifest::Manifest;
 use crate::messages::{ErrandDone, Work};
 use crate::nodes::{NodeName, Nodes, failed, refused};
-use crate::outbox::{Outbox, Word};
+use crate::outbox::Outbox;
+use crate::outbox_answers::Word;
 use crate::outbox_disk;
-use crate::own_message::{OwnMessage, OwnPacket, State};
+use crate::own_message::OwnMessage;
+use crate::pack::{self, PackTimer, Packing};
 use crate::packet::MessageId;
 use crate::receipts::Receipts;
 use crate::seal::{Envelope, seal};
 use crate::settings::RelaySettings;
 use crate::task::Task;
-use dunlin_engine::bevy_ecs::{self, prelude::*};
-use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Open, Params, Random, Reply, Sink};
+use bytes::Bytes;
+use dunlin_engine::bevy_ecs::prelude::*;
+use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params, Random, Timers};
 use dunlin_net::{AddressBook, Identity};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// What `relay.send` takes; the message is the call's body, or `text`.
 #[derive(Deserialize)]
@@ -40,10 +42,10 @@ pub(crate) struct SendParams {
 impl Params for SendParams {}
 
 #[derive(Serialize)]
-struct SentReply {
-    id: String,
-    packet: String,
-    bytes: usize,
+pub(crate) struct SentReply {
+    pub(crate) id: String,
+    pub(crate) packet: String,
+    pub(crate) bytes: usize,
 }
 
 type Sender<'a> = (
@@ -60,8 +62,10 @@ pub(crate) fn call_send(
     In(call): In<Call<SendParams>>,
     names: Nodes,
     mut nodes: Query<Sender>,
-    now: Res<Now>,
+    packings: Query<&Packing>,
+    (now, mut timers): (Res<Now>, ResMut<Timers>),
     mut work: MessageWriter<Work>,
+    mut commands: Commands,
 ) -> Result<Answer, CallError> {
     let node = names.find(&call.params.node)?;
     let SendParams {
@@ -70,189 +74,74 @@ pub(crate) fn call_send(
         name,
         hours,
         ..
-    } = call.params;
+    } = &call.params;
+    let (name, text) = (name.clone(), text.clone());
     let (identity, settings, mut outbox, mut random, mut book, clock) =
         nodes.get_mut(node).map_err(|error| failed(&error))?;
     let card: Card = to.parse().map_err(|error| refused("card", &error))?;
-    outbox.has_room().map_err(|error| refused("full", &error))?;
     let unix_ms = now.unix_ms_of(clock);
     let day = day_of(unix_ms);
-    let head = Head {
-        kind: name.map_or(Kind::Text, Kind::File),
-        sent_at_ms: unix_ms,
-        message: text.map_or_else(|| call.body.to_vec(), String::into_bytes),
-    };
     let envelope = Envelope {
         tag: card.mailbox().tag(day),
         day,
         expiry_hours: hours.unwrap_or(EXPIRY_HOURS_MAX),
     };
-    let sealed = seal(identity, &card.id(), envelope, &head, &mut random.0)
-        .map_err(|error| refused("message", &error))?;
-    let packet = sealed.packet.id().to_string();
-    let mut parts = vec![OwnPacket::new(sealed.packet, now.time)];
-    parts.extend(
-        sealed
-            .fragments
-            .into_iter()
-            .map(|(packet, secret)| OwnPacket {
-                secret: Some(secret),
-                ..OwnPacket::new(packet, now.time)
-            }),
-    );
-    let message = OwnMessage::new(card.id(), parts, unix_ms, now.time);
-    let bytes = message.bytes();
-    if let Some(dir) = &settings.outbox {
-        outbox_disk::save(dir, sealed.message, &message).map_err(|error| {
-            let text = format!(
-                "the message was not sent, since it cannot be kept in {}: {error}",
-                dir.display()
-            );
-            CallError::new("disk", text)
-        })?;
-        if let Some(oldest) = outbox.add(sealed.message, message) {
-            forget(dir, oldest);
-        }
-    } else {
-        outbox.add(sealed.message, message);
-    }
+    let body = text.map_or_else(|| call.body.clone(), Bytes::from);
+    let unsealed = pack::room(&packings, node)?;
+    outbox
+        .has_room(unsealed + body.len())
+        .map_err(|error| refused("full", &error))?;
     for address in card.addresses() {
         book.note(card.id(), *address, &mut random.0);
     }
+    if body.len() > MESSAGE_BYTES_MAX {
+        let manifest = Manifest::of(name, unix_ms, &body);
+        let manifest = manifest.map_err(|error| refused("message", &error))?;
+        let own = (node, identity);
+        let content = (manifest, body);
+        let answer = call.later();
+        let packing = pack::begin(own, &card, envelope, content, answer, &mut random, now.time)
+            .map_err(|error| refused("message", &error))?;
+        let packing = commands.spawn(packing).id();
+        timers.set::<PackTimer>(packing, now.time);
+        return Ok(Answer::Later);
+    }
+    let head = Head {
+        kind: name.map_or(Kind::Text, Kind::File),
+        sent_at_ms: unix_ms,
+        message: body.to_vec(),
+    };
+    let sealed = seal(identity, &card.id(), envelope, &head, &mut random.0)
+        .map_err(|error| refused("message", &error))?;
+    let packet = sealed.packet.id().to_string();
+    let id = sealed.message;
+    let message = OwnMessage::of(card.id(), sealed, unix_ms, now.time);
+    let bytes = message.bytes();
+    if let Some(dir) = &settings.outbox {
+        outbox_disk::save(dir, id, &message).map_err(|error| not_kept(dir, &error))?;
+        if let Some(oldest) = outbox.add(id, message) {
+            forget(dir, oldest);
+        }
+    } else {
+        outbox.add(id, message);
+    }
     work.write(Work { node });
-    let id = sealed.message.to_string();
+    let id = id.to_string();
     Answer::of(SentReply { id, packet, bytes })
 }
 
-fn forget(dir: &std::path::Path, id: MessageId) {
+pub(crate) fn not_kept(dir: &std::path::Path, error: &std::io::Error) -> CallError {
+    let text = format!(
+        "the message was not sent, since it cannot be kept in {}: {error}",
+        dir.display()
+    );
+    CallError::new("disk", text)
+}
+
+pub(crate) fn forget(dir: &std::path::Path, id: MessageId) {
     if let Err(error) = outbox_disk::remove(dir, id) {
         tracing::error!(%error, %id, "the file of a message that ended long ago stays");
     }
-}
-
-/// Where a message of our own stands, as `relay.outbox` and `relay.watch` tell it.
-#[derive(Serialize)]
-struct Told {
-    id: String,
-    to: String,
-    state: &'static str,
-    stored: usize,
-    carriers: Vec<ToldCarrier>,
-    packet: String,
-    /// Its head and fragments, and how many of them lie with somebody.
-    packets: usize,
-    packets_stored: usize,
-    created_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proof: Option<String>,
-    /// The hash that the proof is the secret of, so that whoever likes can check it.
-    delete_hash: String,
-}
-
-/// What `relay.watch` tells of a message that was cancelled, or had to make room long after it ended.
-#[derive(Serialize)]
-struct Gone {
-    id: String,
-    state: &'static str,
-}
-
-impl Gone {
-    fn of(id: MessageId) -> Gone {
-        Gone {
-            id: id.to_string(),
-            state: "gone",
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ToldCarrier {
-    id: String,
-    address: String,
-}
-
-impl Told {
-    fn of(id: MessageId, message: &OwnMessage) -> Told {
-        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-        let carrier = |(id, address): (&dunlin_net::PeerId, &std::net::SocketAddr)| ToldCarrier {
-            id: id.to_string(),
-            address: address.to_string(),
-        };
-        Told {
-            id: id.to_string(),
-            to: message.to().to_string(),
-            state: match message.state() {
-                State::Queued => "queued",
-                State::Sent => "sent",
-                State::Stored(_) => "stored",
-                State::Delivered => "delivered",
-                State::Expired => "expired",
-            },
-            stored: match message.state() {
-                State::Stored(copies) => copies,
-                _ => message.stored().len(),
-            },
-            carriers: message.stored().iter().map(carrier).collect(),
-            packet: message.packet_id().to_string(),
-            packets: message.packets(),
-            packets_stored: message.packets_stored(),
-            created_ms: message.created_ms(),
-            proof: message.proof().map(|secret| hex(secret.as_bytes())),
-            delete_hash: hex(&message.delete_hash()),
-        }
-    }
-}
-
-/// What calls about a whole node take.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NodeParams {
-    #[serde(default)]
-    pub(crate) node: NodeName,
-}
-
-impl Params for NodeParams {}
-
-pub(crate) fn call_outbox(
-    In(call): In<Call<NodeParams>>,
-    names: Nodes,
-    nodes: Query<&Outbox>,
-) -> Result<Answer, CallError> {
-    let node = names.find(&call.params.node)?;
-    let outbox = nodes.get(node).map_err(|error| failed(&error))?;
-    let mut told: Vec<Told> = outbox
-        .messages()
-        .map(|(id, message)| Told::of(*id, message))
-        .collect();
-    told.sort_by_key(|told| told.created_ms);
-    Answer::of(told)
-}
-
-/// On a subscription, beside [`Watches`]: of which messages it does not know the latest.
-#[derive(Component)]
-pub(crate) struct Watcher {
-    sink: Sink,
-    behind: BTreeSet<MessageId>,
-}
-
-pub(crate) fn open_watch(
-    In(open): In<Open<NodeParams>>,
-    names: Nodes,
-    nodes: Query<&Outbox>,
-    mut work: MessageWriter<Work>,
-    mut commands: Commands,
-) -> Result<(), CallError> {
-    let node = names.find(&open.params.node)?;
-    let outbox = nodes.get(node).map_err(|error| failed(&error))?;
-    let behind = outbox.messages().map(|(id, _)| *id).collect();
-    let watcher = Watcher {
-        sink: open.sink,
-        behind,
-    };
-    let subscription = (watcher, Watches(node));
-    commands.entity(open.subscription).insert(subscription);
-    work.write(Work { node });
-    Ok(())
 }
 
 type Settler<'a> = (
@@ -324,61 +213,6 @@ pub(crate) fn place_sent(mut work: MessageReader<Work>, mut nodes: Query<Placer>
         let tasks = outbox.poll(now.time, unix_ms, carriers.list(), may_reach);
         for (carrier, task) in tasks {
             errands.add(carrier, task, now.time);
-        }
-    }
-}
-
-type Teller<'a> = (
-    &'a mut Outbox,
-    &'a mut Errands,
-    &'a RelaySettings,
-    Option<&'a Watchers>,
-);
-
-/// Writes down what changed, and tells who watches. After `run_errands`, which sees copies leave.
-pub(crate) fn tell_watchers(
-    mut work: MessageReader<Work>,
-    mut nodes: Query<Teller>,
-    mut watchers: Query<&mut Watcher>,
-) {
-    for node in at_work(&mut work) {
-        let Ok((mut outbox, mut errands, settings, watching)) = nodes.get_mut(node) else {
-            continue;
-        };
-        let changed = outbox.take_changed();
-        for id in &changed {
-            let Some(message) = outbox.get(*id) else {
-                continue;
-            };
-            if message.has_ended() {
-                errands.cancel(|task| {
-                    matches!(task, Task::Deposit { message, .. } | Task::Ask { message, .. } if message == id)
-                });
-            }
-            // What is lost here is asked for again after a restart; the message itself was on disk before it left.
-            if let Some(dir) = &settings.outbox
-                && let Err(error) = outbox_disk::save(dir, *id, message)
-            {
-                tracing::error!(%error, %id, "the state of a message is not on disk");
-            }
-        }
-        for watcher in watching.into_iter().flat_map(|watching| watching.iter()) {
-            let Ok(mut watcher) = watchers.get_mut(watcher) else {
-                continue;
-            };
-            watcher.behind.extend(&changed);
-            while let Some(id) = watcher.behind.pop_first() {
-                let told = match outbox.get(id) {
-                    Some(message) => Reply::of(Told::of(id, message)),
-                    None => Reply::of(Gone::of(id)),
-                };
-                let told = told.unwrap_or_default();
-                if watcher.sink.send(told).is_err() {
-                    // It has not kept up. It hears the latest of each message once it does.
-                    watcher.behind.insert(id);
-                    break;
-                }
-            }
         }
     }
 }

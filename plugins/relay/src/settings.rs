@@ -3,6 +3,7 @@
 use crate::bandwidth::Bandwidth;
 use crate::cache::Cache;
 use crate::carriers::{Carriers, OwnTimer};
+use crate::collector::Collector;
 use crate::day_keys::DayKeys;
 use crate::drops::Drops;
 use crate::errands::Errands;
@@ -172,6 +173,7 @@ fn equip_all(
                 DayKeys::default(),
                 Inbox::default(),
                 Gatherer::default(),
+                Collector::default(),
                 seen,
             ),
             settings,
@@ -226,6 +228,7 @@ mod tests {
             size_of::<DayKeys>(),
             size_of::<Inbox>(),
             size_of::<Gatherer>(),
+            size_of::<Collector>(),
             size_of::<Seen>(),
         ];
         // Beside each stand two ticks of bevy's change detection.

@@ -2,16 +2,16 @@
 
 use crate::cache::Cache;
 use crate::card::Card;
+use crate::collector::Collector;
 use crate::drops::Drops;
 use crate::errands::Errands;
 use crate::fetcher::Fetcher;
 use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
-use crate::nodes::{NodeName, Nodes, failed, refused};
+use crate::nodes::{NodeName, NodeParams, Nodes, failed, refused};
 use crate::outbox::Outbox;
 use crate::receipts::Receipts;
-use crate::send::NodeParams;
 use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
@@ -37,7 +37,7 @@ struct Status {
     errands: usize,
     outbox: usize,
     unconfirmed: usize,
-    /// Messages of which fragments are missing.
+    /// Messages of which fragments are missing, and larger contents of which parts are.
     incomplete: usize,
     /// Links of its own choosing or others', without those on which this node hides.
     links: usize,
@@ -56,7 +56,12 @@ type Facts<'a> = (
     (&'a Identity, &'a RelaySettings),
     (&'a Cache, &'a Tombstones, &'a Drops),
     (&'a AddressBook, &'a Errands, &'a Outbox),
-    (&'a Inbox, &'a Fetcher, &'a Gatherer, &'a Receipts),
+    (
+        &'a Inbox,
+        &'a Fetcher,
+        (&'a Gatherer, &'a Collector),
+        &'a Receipts,
+    ),
     (&'a Traffic, &'a LinkDrops),
 );
 
@@ -71,7 +76,8 @@ pub(crate) fn call_status(
     let (own, kept, work, mail, (traffic, link_drops)) =
         nodes.get(node).map_err(|error| failed(&error))?;
     let ((identity, settings), (cache, tombstones, drops)) = (own, kept);
-    let ((book, errands, outbox), (inbox, fetcher, gatherer, receipts)) = (work, mail);
+    let ((book, errands, outbox), (inbox, fetcher, looking, receipts)) = (work, mail);
+    let (gatherer, collector) = looking;
     let me = identity.id();
     let carriers = book
         .entries()
@@ -89,14 +95,16 @@ pub(crate) fn call_status(
         carriers_known: carriers,
         errand_links: errands.links(),
         errands: errands.len(),
-        outbox: outbox.messages().count(),
+        outbox: outbox.count(),
         unconfirmed: inbox.waiting().count(),
         links: peers
             .iter()
             .filter(|peer| peer.node == node && !peer.hidden)
             .count(),
-        asked_all: fetcher.has_asked_all(now.time) && gatherer.has_asked_all(carriers),
-        incomplete: gatherer.len(),
+        asked_all: fetcher.has_asked_all(now.time)
+            && gatherer.has_asked_all(carriers)
+            && collector.has_asked_all(carriers),
+        incomplete: gatherer.len() + collector.len(),
         receipts_waiting: receipts.waiting(),
         traffic: *traffic,
         drops: drops

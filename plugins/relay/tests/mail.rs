@@ -30,11 +30,12 @@ fn a_file_comes_with_its_name_and_one_too_large_is_refused_with_its_size_and_the
         let params = json!({ "node": node, "to": card, "name": name });
         scene.call("relay.send", params, body)
     };
-    let refused = send(&mut scene, Some("notes.txt"), &[7; 65_537]).unwrap_err();
+    let too_large = vec![7; 16 * 1_024 * 1_024 + 1];
+    let refused = send(&mut scene, Some("notes.txt"), &too_large).unwrap_err();
     assert_eq!(refused.code, "message");
     assert_eq!(
         refused.message,
-        "65537 bytes do not fit one message, which holds 65536"
+        "16777217 bytes are more than can be sent at once, 16777216"
     );
     let refused = send(&mut scene, Some("../notes.txt"), b"x").unwrap_err();
     assert_eq!(refused.code, "message");

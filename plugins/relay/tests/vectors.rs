@@ -3,7 +3,10 @@
 
 use data_encoding::HEXLOWER;
 use dunlin_net::{Identity, PeerId};
-use dunlin_relay::{Card, Claim, Content, Envelope, Head, Kind, Mailbox, Packet, open, seal};
+use dunlin_relay::{
+    Card, Claim, Content, Envelope, Head, Kind, Mailbox, Manifest, Packet, open, seal,
+    seal_manifest,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};
@@ -61,7 +64,7 @@ fn packets_are_these_bytes() {
     let mut vectors = Vec::new();
     for (n, (kind, message)) in messages.into_iter().enumerate() {
         let name = match &kind {
-            Kind::Text => None,
+            Kind::Text | Kind::Part => None,
             Kind::File(name) => Some(name.clone()),
         };
         let sent_at_ms = 1_767_268_800_000;
@@ -187,6 +190,56 @@ fn fragments_are_these_bytes() {
         panic!("a message in fragments");
     };
     assert_eq!(hex(&outline.fill(&whole).unwrap().message), kept["message"]);
+}
+
+// PROTOCOL 3.9
+#[test]
+fn a_manifest_and_where_its_parts_lie_are_these_bytes() {
+    let ((alice, alice_seed), (bob, bob_seed)) = (identity(1), identity(40));
+    let content: Vec<u8> = (0..=255).cycle().take(150_000).collect();
+    let name = Some("film.mkv".to_owned());
+    let manifest = Manifest::of(name, 1_767_268_800_000, &content).unwrap();
+    let envelope = Envelope {
+        tag: mailbox().public().tag(DAY),
+        day: DAY,
+        expiry_hours: 336,
+    };
+    let mut random = ChaCha20Rng::from_seed([6; 32]);
+    let sealed = seal_manifest(&alice, &bob.id(), envelope, &manifest, &mut random).unwrap();
+    let tags: Vec<String> = sealed.parts.iter().map(ToString::to_string).collect();
+    // Its last part, 18,928 bytes in 19 fragments.
+    let last = Head {
+        kind: Kind::Part,
+        sent_at_ms: 1_767_268_800_000,
+        message: content[131_072..].to_vec(),
+    };
+    let under = Envelope {
+        tag: sealed.parts[2],
+        ..envelope
+    };
+    let part = seal(&alice, &bob.id(), under, &last, &mut random).unwrap();
+    let built = json!({
+        "what": "PROTOCOL 3.9: 150,000 bytes (0 to 255 again and again), their manifest, and the head of the last part",
+        "sender_seed": hex(&alice_seed),
+        "recipient_seed": hex(&bob_seed),
+        "mailbox_seed": hex(&[9; 32]),
+        "random": "rand_chacha's ChaCha20Rng of 32 bytes of 6; ikmE of the manifest's outer seal, of its inner, then of the part's",
+        "digest": hex(&manifest.digest),
+        "manifest": hex(sealed.packet.bytes()),
+        "tags": tags,
+        "part_content": hex(&last.encode().unwrap().1),
+        "part_head": hex(part.packet.bytes()),
+    });
+    let kept = check("content.json", &built);
+    // And the other way: from the file alone, by the recipient's seed.
+    let bob = Identity::from_seed(&unhex(&kept["recipient_seed"]).try_into().unwrap()).unwrap();
+    let packet = |value: &Value| Packet::parse(unhex(value).into()).unwrap();
+    let opened = open(&bob, &packet(&kept["manifest"])).unwrap();
+    assert_eq!(opened.content, Content::Manifest(manifest));
+    let tags: Vec<String> = opened.parts.iter().map(ToString::to_string).collect();
+    assert_eq!(json!(tags), kept["tags"]);
+    let part = open(&bob, &packet(&kept["part_head"])).unwrap();
+    assert_eq!((part.from, part.fragments.len()), (opened.from, 19));
 }
 
 // PROTOCOL 4.1, 4.2
