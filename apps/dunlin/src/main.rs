@@ -15,6 +15,7 @@ mod offline;
 mod outbox;
 mod private;
 mod process;
+mod progress;
 mod receive;
 mod relay;
 mod send;

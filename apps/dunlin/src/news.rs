@@ -1,6 +1,8 @@
 //! What is heard of own messages, told to a person or to a script.
 
+use crate::progress::Progress;
 use crate::{Error, Global};
+use dunlin_relay::limits::PART_PLACES;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -8,6 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) struct News<'a> {
     global: &'a Global,
     messages: BTreeMap<String, Message>,
+    bars: Progress,
 }
 
 #[derive(PartialEq)]
@@ -18,6 +21,8 @@ struct Message {
     stored: u64,
     /// How many packets it is, and how many of them are with somebody.
     packets: [u64; 2],
+    /// Of larger content: how many parts it has, how many of them are with somebody or have arrived, and how many have arrived.
+    parts: Option<[u64; 3]>,
     carriers: Vec<Value>,
     proof: Option<String>,
 }
@@ -29,6 +34,10 @@ impl Message {
             state: item["state"].as_str().unwrap_or_default().to_owned(),
             stored: item["stored"].as_u64().unwrap_or(0),
             packets: ["packets", "packets_stored"].map(|key| item[key].as_u64().unwrap_or(0)),
+            parts: item["parts"].is_u64().then(|| {
+                ["parts", "parts_stored", "parts_delivered"]
+                    .map(|key| item[key].as_u64().unwrap_or(0))
+            }),
             carriers: item["carriers"].as_array().cloned().unwrap_or_default(),
             proof: item["proof"].as_str().map(str::to_owned),
         }
@@ -36,6 +45,15 @@ impl Message {
 
     fn text(&self) -> String {
         let [packets, lie] = self.packets;
+        if let (Some([parts, lie, arrived]), "sent" | "queued") = (self.parts, self.state.as_str())
+        {
+            return format!(
+                "{}  {} ({parts} parts: {arrived} arrived, {} more stored)",
+                self.what,
+                self.state,
+                lie.saturating_sub(arrived)
+            );
+        }
         match (self.state.as_str(), &self.proof) {
             ("stored", _) => format!("{}  stored ({})", self.what, self.stored),
             ("sent", _) if packets > 1 => {
@@ -47,7 +65,7 @@ impl Message {
     }
 
     fn object(&self, id: &str) -> Value {
-        json!({
+        let mut object = json!({
             "message": id,
             "what": self.what,
             "state": self.state,
@@ -56,7 +74,22 @@ impl Message {
             "packets_stored": self.packets[1],
             "carriers": self.carriers,
             "proof": self.proof,
-        })
+        });
+        if let Some([parts, stored, delivered]) = self.parts {
+            object["parts"] = json!(parts);
+            object["parts_stored"] = json!(stored);
+            object["parts_delivered"] = json!(delivered);
+        }
+        object
+    }
+
+    /// Whether it is stored on so many carriers. Parts of larger content are on fewer.
+    fn is_stored(&self, wanted: u64) -> bool {
+        let wanted = match self.parts {
+            Some(_) => wanted.min(PART_PLACES as u64),
+            None => wanted,
+        };
+        self.state == "delivered" || (self.state == "stored" && self.stored >= wanted)
     }
 }
 
@@ -65,6 +98,7 @@ impl<'a> News<'a> {
         News {
             global,
             messages: BTreeMap::new(),
+            bars: Progress::new(global),
         }
     }
 
@@ -77,26 +111,42 @@ impl<'a> News<'a> {
         Ok(())
     }
 
-    /// Takes one item of `relay.watch`.
-    pub(crate) fn hear(&mut self, item: &Value) -> Result<(), Error> {
+    /// Takes one item of `relay.watch`; says whether it was news.
+    pub(crate) fn hear(&mut self, item: &Value) -> Result<bool, Error> {
         let id = item["id"].as_str().unwrap_or_default();
         let Some(message) = self.messages.get_mut(id) else {
-            return Ok(());
+            return Ok(false);
         };
         let now = Message::of(item, message.what.clone());
         if *message == now {
-            return Ok(());
+            return Ok(false);
         }
+        if let Some([parts, stored, delivered]) = now.parts {
+            let note = format!("{delivered} of {parts} parts arrived");
+            self.bars
+                .show(id, &now.what, stored + delivered, 2 * parts, &note);
+        }
+        // For a person the bar tells of the parts.
+        let is_told = self.global.json || now.parts.is_none() || now.state != message.state;
         *message = now;
-        self.global.result(message.text(), &message.object(id))
+        if !is_told {
+            return Ok(true);
+        }
+        let (global, text) = (self.global, message.text());
+        let object = message.object(id);
+        self.bars.above(|| global.result(text, &object))?;
+        Ok(true)
+    }
+
+    /// Takes the bars away, before other words.
+    pub(crate) fn end_bars(&mut self) {
+        self.bars = Progress::new(self.global);
     }
 
     /// Whether each message is stored on so many carriers, or has gone further.
     pub(crate) fn all_stored(&self, wanted: usize) -> bool {
-        self.messages.values().all(|message| {
-            message.state == "delivered"
-                || (message.state == "stored" && message.stored >= wanted as u64)
-        })
+        let mut messages = self.messages.values();
+        messages.all(|message| message.is_stored(wanted as u64))
     }
 
     /// Whether no message is under way any more.

@@ -15,7 +15,7 @@ use clap::Subcommand;
 use dunlin_engine::prelude::*;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Show where own messages stand; with --wait, go on sending them and ask the carriers until each is delivered or expired.
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Stay until every message is delivered or expired
     #[arg(long)]
     wait: bool,
-    /// With --wait: give up after so many seconds
+    /// With --wait: give up after so many seconds in which nothing moved
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     within: u64,
     #[command(flatten)]
@@ -84,8 +84,9 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     }
     let mut ended = news.all_ended();
     if args.wait {
-        let until = Instant::now() + Duration::from_secs(args.within);
-        ended = follow(&running, &watch, &mut news, until, |news| news.all_ended())?;
+        let within = Duration::from_secs(args.within);
+        ended = follow(&running, &watch, &mut news, within, |news| news.all_ended())?;
+        news.end_bars();
     }
     drop((watch, client));
     drop(running.stop());

@@ -1,13 +1,15 @@
 //! `dunlin receive`: get what waits, and what arrives.
 
+mod files;
+
 use crate::contacts::Known;
 use crate::network::{self, NetworkArgs, Role};
+use crate::progress::Progress;
 use crate::send::{CALL_LIMIT, LOOK};
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -21,7 +23,8 @@ Examples:
   dunlin receive --count 2 --json | jq .
 
 A text is printed; a file is put into --out, under its name or, if that is taken, with a number behind it. Only when it is
-there do the carriers learn that they may forget it.
+there do the carriers learn that they may forget it. What is larger than 64 KiB grows there in a hidden file, and goes on growing
+in the next run if this one ends before it is whole: use the same --out.
 Exit codes: 0 done, 1 failed or not everything came in time, 2 not understood.")]
 pub(crate) struct Args {
     /// End when all carriers that can be reached have nothing more
@@ -30,7 +33,7 @@ pub(crate) struct Args {
     /// End after so many messages
     #[arg(long, value_name = "N")]
     count: Option<usize>,
-    /// With --once or --count: give up after so many seconds
+    /// With --once or --count: give up after so many seconds in which nothing came
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     within: u64,
     /// Where files go
@@ -55,7 +58,9 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     items.wait_open(CALL_LIMIT)?;
 
     let ends = args.once || args.count.is_some();
-    let until = Instant::now() + Duration::from_secs(args.within);
+    let within = Duration::from_secs(args.within);
+    let mut until = Instant::now() + within;
+    let mut bars = Progress::new(global);
     let mut contacts = Known::of(global);
     let mut received = Vec::new();
     let complete = loop {
@@ -66,6 +71,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
             break !ends;
         }
         if let Some(item) = items.wait(LOOK) {
+            until = Instant::now() + within;
             let mut message = take(item.value, &item.body, &args.out)?;
             let from = message["from"].as_str().unwrap_or_default();
             if contacts.name(from).is_none() {
@@ -73,10 +79,13 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
                 contacts = Known::of(global);
             }
             message["contact"] = json!(contacts.name(from));
-            global.result(text(&message), &message)?;
+            show(&mut bars, &message);
+            bars.above(|| global.result(text(&message), &message))?;
             // Printed or on disk, so durably the user's: now the carriers may forget it.
             client.ask("relay.confirm", json!({ "id": message["id"] }), CALL_LIMIT)?;
-            received.push(message);
+            if message["kind"] != "part" {
+                received.push(message);
+            }
         } else if args.once
             && client.ask("relay.status", json!({}), CALL_LIMIT)?.value["asked_all"] == true
         {
@@ -117,18 +126,41 @@ fn incomplete(client: &Client, args: &Args, received: usize) -> Result<String, E
     })
 }
 
-/// Puts one message where it belongs; answers what to tell of it.
+/// Puts one message, or a part of one, where it belongs; answers what to tell of it.
 fn take(mut message: Value, body: &[u8], out: &Path) -> Result<Value, Error> {
-    if message["kind"] == "text" {
-        message["text"] = Value::String(String::from_utf8_lossy(body).into_owned());
-        return Ok(message);
+    match message["kind"].as_str() {
+        Some("text") => {
+            message["text"] = Value::String(String::from_utf8_lossy(body).into_owned());
+        }
+        Some("part") => files::store_part(&message, body, out)?,
+        Some("content") => {
+            let (path, facts) = files::store_content(&message, out)?;
+            message["path"] = json!(path.display().to_string());
+            message["bytes"] = facts["bytes"].clone();
+            message["sha256"] = facts["sha256"].clone();
+        }
+        _ => {
+            let name = message["name"].as_str().unwrap_or("file").to_owned();
+            let path = files::store(out, &name, body)?;
+            message["path"] = json!(path.display().to_string());
+            message["bytes"] = json!(body.len());
+            message["sha256"] = json!(data_encoding::HEXLOWER.encode(&Sha256::digest(body)));
+        }
     }
-    let name = message["name"].as_str().unwrap_or("file").to_owned();
-    let path = store(out, &name, body)?;
-    message["path"] = json!(path.display().to_string());
-    message["bytes"] = json!(body.len());
-    message["sha256"] = json!(data_encoding::HEXLOWER.encode(&Sha256::digest(body)));
     Ok(message)
+}
+
+/// How far larger content has come.
+fn show(bars: &mut Progress, message: &Value) {
+    let number = |key: &str| message[key].as_u64().unwrap_or_default();
+    let done = match message["kind"].as_str() {
+        Some("part") => number("length") * (number("parts_had") + 1) / (number("parts").max(1) + 1),
+        Some("content") => number("length"),
+        _ => return,
+    };
+    let id = message["content"].as_str().unwrap_or_default();
+    let what = message["name"].as_str().unwrap_or("a long text");
+    bars.show(id, what, done, number("length"), "");
 }
 
 fn text(message: &Value) -> String {
@@ -141,70 +173,11 @@ fn text(message: &Value) -> String {
     };
     match message["kind"].as_str() {
         Some("text") => format!("{from}: {}", message["text"].as_str().unwrap_or_default()),
+        Some("part") => String::new(), // The bar tells of it.
         _ => format!(
             "{from}: {} ({} bytes)",
             message["path"].as_str().unwrap_or_default(),
             message["bytes"]
         ),
-    }
-}
-
-/// Writes a file under a name that is free, whole or not at all.
-fn store(out: &Path, name: &str, body: &[u8]) -> Result<PathBuf, Error> {
-    let failed = |what: &str, error: std::io::Error| {
-        Error::failed(format!("cannot {what} in {}: {error}", out.display()))
-    };
-    let mut draft = tempfile::NamedTempFile::new_in(out).map_err(|error| failed("write", error))?;
-    draft
-        .write_all(body)
-        .and_then(|()| draft.as_file().sync_all())
-        .map_err(|error| failed("write", error))?;
-    for number in 0..10_000 {
-        let path = out.join(numbered(name, number));
-        match draft.persist_noclobber(&path) {
-            Ok(_) => return Ok(path),
-            Err(taken) if taken.error.kind() == std::io::ErrorKind::AlreadyExists => {
-                draft = taken.file
-            }
-            Err(refused) => return Err(failed("make a file", refused.error)),
-        }
-    }
-    Err(Error::failed(format!(
-        "10,000 files in {} are called like {name}: move them away",
-        out.display()
-    )))
-}
-
-/// `photo.png`, `photo-1.png`, `photo-2.png` …
-fn numbered(name: &str, number: usize) -> String {
-    let path = Path::new(name);
-    match (number, path.file_stem(), path.extension()) {
-        (0, ..) => name.to_owned(),
-        (_, Some(stem), Some(extension)) => format!(
-            "{}-{number}.{}",
-            stem.to_string_lossy(),
-            extension.to_string_lossy()
-        ),
-        _ => format!("{name}-{number}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_whose_name_is_taken_gets_a_number_and_nothing_is_overwritten() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let first = store(folder.path(), "photo.png", b"one").expect("stored");
-        let second = store(folder.path(), "photo.png", b"two").expect("stored");
-        assert_eq!(first.file_name().expect("a name"), "photo.png");
-        assert_eq!(second.file_name().expect("a name"), "photo-1.png");
-        assert_eq!(std::fs::read(first).expect("there"), b"one");
-        assert_eq!(std::fs::read(second).expect("there"), b"two");
-        assert_eq!(
-            std::fs::read_dir(folder.path()).expect("a folder").count(),
-            2
-        );
     }
 }

@@ -6,8 +6,8 @@ use crate::news::News;
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
 use dunlin_engine::{Items, Reply};
-use dunlin_relay::limits::MESSAGE_BYTES_MAX;
-use dunlin_relay::{BadHead, Head, Kind};
+use dunlin_relay::limits::{CONTENT_BYTES_MAX, MESSAGE_BYTES_MAX};
+use dunlin_relay::{BadHead, Head, Kind, Manifest};
 use serde_json::json;
 use std::io::Read;
 use std::path::Path;
@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// How often a command looks whether Ctrl-C has ended its engine.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
-/// Of stdin no more is read: far more than fits one message, so that what is too large is refused by its true size where that is small.
-const READ_BYTES_MAX: u64 = 1 << 20;
+/// Of what may grow no more is read: one byte too many.
+const READ_BYTES_MAX: u64 = CONTENT_BYTES_MAX as u64 + 1;
 
 /// Send a text, a file, or stdin to somebody, who may be away.
 #[derive(clap::Args)]
@@ -31,6 +31,8 @@ Examples:
   fortune | dunlin send --to bob.card -
 
 It ends when each message is stored on 8 carriers; the outbox keeps it until it is delivered (`dunlin outbox --wait`).
+Up to 16 MiB are sent at once. What is larger than 64 KiB goes in parts, each on 4 carriers, as many at once as the known carriers can
+be asked to keep: where these are few, part of it waits for the recipient to take the rest.
 Exit codes: 0 stored, 1 failed or not stored on that many in time, 2 not understood.")]
 pub(crate) struct Args {
     /// The recipient: a contact's name, a contact card, or a file that holds one
@@ -45,7 +47,7 @@ pub(crate) struct Args {
     /// On how many carriers each message must be stored
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
     copies: u8,
-    /// Give up waiting after so many seconds; the messages stay in the outbox
+    /// Give up waiting after so many seconds in which nothing moved; the messages stay in the outbox
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     within: u64,
     #[command(flatten)]
@@ -83,10 +85,11 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         news.follow(&queued, message.what)?;
     }
     let wanted = usize::from(args.copies);
-    let until = Instant::now() + Duration::from_secs(args.within);
-    let stored = follow(&running, &watch, &mut news, until, |news| {
+    let within = Duration::from_secs(args.within);
+    let stored = follow(&running, &watch, &mut news, within, |news| {
         news.all_stored(wanted)
     })?;
+    news.end_bars();
     let nobody = match stored || running.has_ended() {
         true => None,
         false => network::nobody(&client)?,
@@ -109,21 +112,24 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     })
 }
 
-/// Passes on what is heard of messages until `done`; says whether it was before the time ran out.
+/// Passes on what is heard of messages until `done`; says whether that was before nothing was heard for so long.
 pub(crate) fn follow(
     running: &Threaded,
     watch: &Items,
     news: &mut News,
-    until: Instant,
+    within: Duration,
     done: impl Fn(&News) -> bool,
 ) -> Result<bool, Error> {
+    let mut until = Instant::now() + within;
     while !done(news) {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() || running.has_ended() {
             return Ok(false);
         }
-        if let Some(Reply { value, .. }) = watch.wait(left.min(LOOK)) {
-            news.hear(&value)?;
+        if let Some(Reply { value, .. }) = watch.wait(left.min(LOOK))
+            && news.hear(&value)?
+        {
+            until = Instant::now() + within;
         }
     }
     Ok(true)
@@ -147,7 +153,7 @@ impl Outgoing {
                 .map_err(|error| Error::failed(format!("cannot read stdin: {error}")))?;
             if body.len() as u64 == READ_BYTES_MAX {
                 return Err(Error::failed(format!(
-                    "stdin: {READ_BYTES_MAX} bytes and more do not fit one message, which holds {MESSAGE_BYTES_MAX}"
+                    "stdin: {READ_BYTES_MAX} bytes or more are more than can be sent at once, {CONTENT_BYTES_MAX}"
                 )));
             }
             return Outgoing::new("stdin".to_owned(), None, body);
@@ -168,7 +174,7 @@ impl Outgoing {
         let name = name.to_string_lossy().into_owned();
         let file = std::fs::File::open(path).map_err(cannot)?;
         let bytes = file.metadata().map_err(cannot)?.len();
-        if bytes > MESSAGE_BYTES_MAX as u64 {
+        if bytes > CONTENT_BYTES_MAX as u64 {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             return Err(refused(&name, BadHead::TooLong { bytes }));
         }
@@ -181,13 +187,18 @@ impl Outgoing {
     }
 
     fn new(what: String, name: Option<String>, body: Vec<u8>) -> Result<Outgoing, Error> {
-        let head = Head {
-            kind: name.clone().map_or(Kind::Text, Kind::File),
-            sent_at_ms: 0,
-            message: body.clone(),
+        let fits = if body.len() > MESSAGE_BYTES_MAX {
+            Manifest::of(name.clone(), 0, &body).map(drop)
+        } else {
+            let head = Head {
+                kind: name.clone().map_or(Kind::Text, Kind::File),
+                sent_at_ms: 0,
+                message: body.clone(),
+            };
+            head.encode().map(drop)
         };
-        match head.encode() {
-            Ok(_) => Ok(Outgoing { name, body, what }),
+        match fits {
+            Ok(()) => Ok(Outgoing { name, body, what }),
             Err(error) => Err(refused(&what, error)),
         }
     }
@@ -213,13 +224,18 @@ mod tests {
         file.set_len(5_000_000_000).expect("a hole takes no room");
         assert_eq!(
             error(Outgoing::file(&path)),
-            "film.mkv: 5000000000 bytes do not fit one message, which holds 65536"
+            "film.mkv: 5000000000 bytes are more than can be sent at once, 16777216"
         );
-        file.set_len(65_536).expect("our own file");
-        assert_eq!(Outgoing::file(&path).expect("fits").body.len(), 65_536);
+        for bytes in [65_536, 65_537, 16_777_216] {
+            file.set_len(bytes).expect("our own file");
+            assert_eq!(
+                Outgoing::file(&path).expect("fits").body.len() as u64,
+                bytes
+            );
+        }
         assert_eq!(
-            error(Outgoing::read(&"x".repeat(65_537), true)),
-            "\"xxxxxxxxxxxxxxxxxxxxxxxx…\": 65537 bytes do not fit one message, which holds 65536"
+            error(Outgoing::read(&"x".repeat(16_777_217), true)),
+            "\"xxxxxxxxxxxxxxxxxxxxxxxx…\": 16777217 bytes are more than can be sent at once, 16777216"
         );
     }
 

@@ -6,7 +6,7 @@ use crate::carriers::Carriers;
 use crate::collector::Collector;
 use crate::inbox::Inbox;
 use crate::life::day_of;
-use crate::limits::PLACES;
+use crate::limits::{PART_PLACES, PLACES};
 use crate::messages::{PacketGone, Work};
 use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::packet::MessageId;
@@ -83,7 +83,12 @@ pub(crate) fn call_confirm(
         let fragments = fragments.map(|part| (part.id, part.tag, &part.secret, &part.carriers));
         let head = (id, received.tag, &received.secret, &received.carriers);
         for (id, tag, secret, brought_by) in fragments.chain([head]) {
-            let nearest = place(tag, carriers.list(), PLACES);
+            let is_fragment = tag != received.tag;
+            let places = match part {
+                Some(_) if is_fragment => PART_PLACES,
+                _ => PLACES,
+            };
+            let nearest = place(tag, carriers.list(), places);
             let nearest = nearest.iter().map(|carrier| carrier.id);
             let told = brought_by.iter().copied().chain(nearest);
             receipts.tell(id, secret, told, now.time);

@@ -23,6 +23,8 @@ use zeroize::Zeroizing;
 /// Trickle's shortest and longest interval.
 const WAIT_MIN: Duration = Duration::from_millis(300);
 const WAIT_MAX: Duration = Duration::from_mins(1);
+/// Where a fragment is, others of its message are on the way: what was asked for ever more seldom is asked for again this soon.
+const WAIT_NEWS: Duration = Duration::from_millis(600);
 /// Carriers asked for a fragment at a time.
 const AT_ONCE: usize = 2;
 /// Before that no message gives its place to another: what exists is there by then.
@@ -257,6 +259,15 @@ impl Gatherer {
             part,
             carriers: carrier.into_iter().collect(),
         });
+        let tag = packet.tag();
+        let gathering = self.0.values_mut();
+        let mut of_it = gathering.filter(|known| known.rows.iter().any(|row| row.key.tag() == tag));
+        for row in of_it.next().into_iter().flat_map(|known| &mut known.rows) {
+            // Trickle's reset.
+            if row.found.is_none() && row.next > now + WAIT_NEWS {
+                (row.wait, row.next) = (WAIT_NEWS, now + WAIT_NEWS);
+            }
+        }
         Some(true)
     }
 

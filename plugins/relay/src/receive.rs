@@ -141,7 +141,8 @@ pub(crate) fn show_receipts(
 ) {
     for node in at_work(&mut work) {
         if let Ok((mut receipts, mut errands)) = nodes.get_mut(node) {
-            for (carrier, task) in receipts.poll(now.time) {
+            let may_reach = |carrier: &PeerId| errands.may_reach(carrier, now.time);
+            for (carrier, task) in receipts.poll(now.time, may_reach) {
                 errands.add(carrier, task, now.time);
             }
         }

@@ -1,6 +1,5 @@
 //! The demo's carriers: started, watched over their control sockets, and some of them killed.
 
-use super::people::Sent;
 use super::screen::Row;
 use super::{Demo, LOOK, PLACES, STEP};
 use crate::Error;
@@ -95,11 +94,11 @@ impl Demo {
         known.min().unwrap_or_default()
     }
 
-    pub(super) fn kill_some(&mut self, sent: &[Sent]) -> Result<(), Error> {
+    pub(super) fn kill_some(&mut self) -> Result<(), Error> {
         let holders: Vec<usize> = (0..self.carriers.len())
             .filter(|place| {
                 let id = &self.carriers[*place].id;
-                sent.iter().any(|sent| sent.carriers.contains(id))
+                self.sent.iter().any(|sent| sent.carriers.contains(id))
             })
             .collect();
         for drawn in draw(&mut self.random, holders.len(), usize::from(self.args.kill)) {

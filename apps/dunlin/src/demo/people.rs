@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::process::make_keys;
 use crate::send::Outgoing;
+use dunlin_relay::limits::MESSAGE_BYTES_MAX;
 use dunlin_relay::{Card, Mailbox};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -17,6 +18,8 @@ pub(super) struct People {
     pub(super) line: String,
     pub(super) file: PathBuf,
     pub(super) file_sha256: String,
+    /// The file goes in parts.
+    pub(super) is_large: bool,
     pub(super) out: PathBuf,
 }
 
@@ -47,6 +50,7 @@ impl People {
             line: "Tea at four? The key is under the third stone.".to_owned(),
             file,
             file_sha256: sha256(&bytes),
+            is_large: bytes.len() > MESSAGE_BYTES_MAX,
             out,
         })
     }
@@ -70,6 +74,8 @@ pub(super) struct Sent {
     /// Ids of the carriers that acknowledged storing it.
     pub(super) carriers: Vec<String>,
     pub(super) proof: Option<String>,
+    /// Of a large file: its parts, those that lie with somebody or have arrived, and those that have arrived.
+    pub(super) parts: Option<[u64; 3]>,
 }
 
 impl Sent {
@@ -86,10 +92,20 @@ impl Sent {
                 .filter_map(|carrier| carrier["id"].as_str().map(str::to_owned))
                 .collect(),
             proof: text("proof"),
+            parts: event["parts"].is_u64().then(|| {
+                ["parts", "parts_stored", "parts_delivered"]
+                    .map(|key| event[key].as_u64().unwrap_or_default())
+            }),
         })
     }
 
     pub(super) fn text(&self) -> String {
+        if let Some([parts, stored, arrived]) = self.parts
+            && arrived < parts
+        {
+            let name = &self.what;
+            return format!("{name}: of {parts} parts {stored} have left, {arrived} arrived");
+        }
         match self.state.as_str() {
             "stored" => format!("{} stored ({})", self.what, self.carriers.len()),
             state => format!("{} {state}", self.what),
@@ -102,6 +118,8 @@ impl Sent {
 pub(super) struct Received {
     pub(super) line: Option<String>,
     pub(super) file_sha256: Option<String>,
+    /// How much of a large file has come, of one.
+    pub(super) share: f64,
 }
 
 impl Received {
@@ -114,7 +132,15 @@ impl Received {
                 self.line = Some(text);
                 Some(told)
             }
-            "file" => {
+            "part" => {
+                let number = |key: &str| event[key].as_f64().unwrap_or_default();
+                let before = self.share;
+                self.share = (number("parts_had") + 1.0) / number("parts").max(1.0);
+                let quarter = (self.share * 4.0).floor();
+                (quarter > (before * 4.0).floor())
+                    .then(|| format!("{:.0}% of the file", quarter * 25.0))
+            }
+            "file" | "content" => {
                 let path = PathBuf::from(event["path"].as_str()?);
                 // The demo believes the disk, not Bob's program.
                 let bytes = std::fs::read(&path).ok()?;
