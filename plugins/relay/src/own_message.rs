@@ -1,7 +1,7 @@
 //! One message of our own, and all that is known of its copies.
 
 use crate::life::expiry_ms;
-use crate::packet::{DeleteSecret, MessageId, Packet, PacketId};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::placement::{Candidate, place};
 use crate::seal::Sealed;
 use dunlin_engine::Time;
@@ -312,11 +312,11 @@ impl OwnMessage {
     pub(crate) fn ends(
         &self,
         proof: &DeleteSecret,
-    ) -> impl Iterator<Item = (PacketId, DeleteSecret, impl Iterator<Item = PeerId>)> {
+    ) -> impl Iterator<Item = (PacketId, Tag, DeleteSecret, impl Iterator<Item = PeerId>)> {
         self.parts.iter().map(move |part| {
             let holders = part.stored.keys().chain(&part.depositing).copied();
             let secret = part.secret.as_ref().unwrap_or(proof).clone();
-            (part.packet.id(), secret, holders)
+            (part.packet.id(), part.packet.tag(), secret, holders)
         })
     }
 

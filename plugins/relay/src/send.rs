@@ -7,7 +7,7 @@ use crate::drops::{DropReason, Drops};
 use crate::errands::Errands;
 use crate::head::{Head, Kind};
 use crate::life::day_of;
-use crate::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX, PART_PLACES};
 use crate::manifest::Manifest;
 use crate::messages::{ErrandDone, Work};
 use crate::nodes::{NodeName, Nodes, failed, refused};
@@ -17,6 +17,7 @@ use crate::outbox_disk;
 use crate::own_message::OwnMessage;
 use crate::pack::{self, PackTimer, Packing};
 use crate::packet::MessageId;
+use crate::placement::place;
 use crate::receipts::Receipts;
 use crate::seal::{Envelope, seal};
 use crate::settings::RelaySettings;
@@ -24,8 +25,9 @@ use crate::task::Task;
 use bytes::Bytes;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params, Random, Timers};
-use dunlin_net::{AddressBook, Identity};
+use dunlin_net::{AddressBook, Identity, PeerId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What `relay.send` takes; the message is the call's body, or `text`.
 #[derive(Deserialize)]
@@ -181,7 +183,17 @@ pub(crate) fn settle_sent(
                 if let Some(message) = outbox.get(*message)
                     && let Some(secret) = message.proof()
                 {
-                    for (id, secret, holders) in message.ends(secret) {
+                    let is_part = message.is_part();
+                    for (id, tag, secret, holders) in message.ends(secret) {
+                        // Of content the recipient tells those where each packet belongs, and that is enough to do.
+                        let near: BTreeSet<PeerId> = match is_part {
+                            true => place(tag, carriers.list(), PART_PLACES),
+                            false => Vec::new(),
+                        }
+                        .iter()
+                        .map(|carrier| carrier.id)
+                        .collect();
+                        let holders = holders.filter(|holder| !near.contains(holder));
                         receipts.tell(id, &secret, holders, now.time);
                     }
                 }
