@@ -1,6 +1,7 @@
 //! `dunlin receive`: get what waits, and what arrives.
 
 mod files;
+mod journal;
 
 use crate::contacts::Known;
 use crate::network::{self, NetworkArgs, Role};
@@ -8,6 +9,7 @@ use crate::progress::Progress;
 use crate::send::{CALL_LIMIT, LOOK};
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
+use journal::Journal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -61,6 +63,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
     let within = Duration::from_secs(args.within);
     let mut until = Instant::now() + within;
     let mut bars = Progress::new(global);
+    let mut journal = Journal::open(&global.make_home()?)?;
     let mut contacts = Known::of(global);
     let mut received = Vec::new();
     let complete = loop {
@@ -72,7 +75,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         }
         if let Some(item) = items.wait(LOOK) {
             until = Instant::now() + within;
-            let mut message = take(item.value, &item.body, &args.out)?;
+            let mut message = take(item.value, &item.body, &args.out, &mut journal)?;
             let from = message["from"].as_str().unwrap_or_default();
             if contacts.name(from).is_none() {
                 // Perhaps they were added meanwhile.
@@ -127,21 +130,27 @@ fn incomplete(client: &Client, args: &Args, received: usize) -> Result<String, E
 }
 
 /// Puts one message, or a part of one, where it belongs; answers what to tell of it.
-fn take(mut message: Value, body: &[u8], out: &Path) -> Result<Value, Error> {
+fn take(
+    mut message: Value,
+    body: &[u8],
+    out: &Path,
+    journal: &mut Journal,
+) -> Result<Value, Error> {
     match message["kind"].as_str() {
         Some("text") => {
             message["text"] = Value::String(String::from_utf8_lossy(body).into_owned());
         }
         Some("part") => files::store_part(&message, body, out)?,
         Some("content") => {
-            let (path, facts) = files::store_content(&message, out)?;
+            let (path, facts) = files::store_content(&message, out, journal)?;
             message["path"] = json!(path.display().to_string());
             message["bytes"] = facts["bytes"].clone();
             message["sha256"] = facts["sha256"].clone();
         }
         _ => {
-            let name = message["name"].as_str().unwrap_or("file").to_owned();
-            let path = files::store(out, &name, body)?;
+            let id = message["id"].as_str().unwrap_or_default();
+            let name = message["name"].as_str().unwrap_or("file");
+            let path = files::store(out, (id, name), body, journal)?;
             message["path"] = json!(path.display().to_string());
             message["bytes"] = json!(body.len());
             message["sha256"] = json!(data_encoding::HEXLOWER.encode(&Sha256::digest(body)));

@@ -16,7 +16,7 @@ use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A dial that takes longer than this counts as hopeless for placement, though it goes on.
+/// A dial, or a silence, that takes longer than this counts as hopeless for placement, though it goes on.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Repetitions of one request on a link that is up: a minute and a half. Whoever answers nothing so long is as good as away.
 const TRIES_MAX: u8 = 48;
@@ -58,6 +58,8 @@ enum State {
 
 struct Carrier {
     state: State,
+    /// Since when something that was asked over the link has no answer, nor anything else.
+    silent_since: Option<Time>,
     failures: u8,
     requests: BTreeSet<u32>,
 }
@@ -119,6 +121,7 @@ impl Errands {
         let state = State::Down { until: now };
         let fresh = Carrier {
             state,
+            silent_since: None,
             failures: 0,
             requests: BTreeSet::new(),
         };
@@ -147,19 +150,24 @@ impl Errands {
             let keep = !pick(&pending.task);
             if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
                 carrier.requests.remove(request);
+                if carrier.requests.is_empty() {
+                    carrier.silent_since = None;
+                }
             }
             keep
         });
     }
 
-    /// Whether a carrier is worth counting on: not one that was just dialled in vain, or is being dialled for long.
+    /// Whether a carrier is worth counting on: not one that was just dialled in vain, is being dialled for long, or has long been silent.
     pub(crate) fn may_reach(&self, carrier: &PeerId, now: Time) -> bool {
         match self.0.carriers.get(carrier) {
             None => true,
             Some(carrier) => match carrier.state {
                 State::Down { until } => carrier.failures == 0 || until <= now,
                 State::Dialling { since } => now - since < PATIENCE,
-                State::Up { .. } => true,
+                State::Up { .. } => carrier
+                    .silent_since
+                    .is_none_or(|since| now - since < PATIENCE),
             },
         }
     }
@@ -216,6 +224,7 @@ impl Errands {
             return;
         };
         carrier.state = State::Up { link, busy: now };
+        carrier.silent_since = None;
         for request in &carrier.requests {
             if let Some(pending) = this.pending.get_mut(request) {
                 (pending.due, pending.wait) = (now, RETRY_FIRST);
@@ -267,6 +276,7 @@ impl Errands {
         if let Some(carrier) = this.carriers.get_mut(id) {
             carrier.requests.remove(&request);
             carrier.failures = 0;
+            carrier.silent_since = (!carrier.requests.is_empty()).then_some(now);
             if let State::Up { busy, .. } = &mut carrier.state {
                 *busy = now;
             }
@@ -315,6 +325,7 @@ impl Errands {
                 pending.wait = (pending.wait * 2).min(RETRY_MAX);
                 pending.tries += 1;
                 *busy = now;
+                carrier.silent_since.get_or_insert(now);
                 actions.push(Action::Send {
                     link: *link,
                     request: *request,

@@ -176,3 +176,21 @@ fn what_is_cancelled_is_not_asked_again() {
     assert_eq!(errands.poll(millis(5_000)), [Action::HangUp(link)]);
     assert!(errands.take_done().is_empty());
 }
+
+#[test]
+fn a_carrier_that_has_long_been_silent_is_not_counted_on_until_it_answers() {
+    let (mut errands, link) = up();
+    assert!(
+        errands.may_reach(&peer(1), millis(60_000)),
+        "it was asked nothing yet"
+    );
+    errands.poll(millis(100));
+    errands.add(peer(1), ask(), millis(2_000));
+    assert!(errands.may_reach(&peer(1), millis(5_099)));
+    assert!(!errands.may_reach(&peer(1), millis(5_100)));
+    assert!(errands.answer(link, 1, answer(1), millis(5_200)));
+    assert!(errands.may_reach(&peer(1), millis(10_199)));
+    assert!(!errands.may_reach(&peer(1), millis(10_200)));
+    errands.cancel(|_| true);
+    assert!(errands.may_reach(&peer(1), millis(20_000)));
+}

@@ -1,5 +1,6 @@
 //! Where files go: under their own names, whole or not at all, and nothing is overwritten. Larger content grows in a hidden file beside them.
 
+use super::journal::Journal;
 use crate::Error;
 use data_encoding::HEXLOWER;
 use dunlin_relay::content_hasher;
@@ -17,20 +18,40 @@ fn failed<'a>(what: &'a str, out: &'a Path) -> impl Fn(std::io::Error) -> Error 
     move |error| Error::failed(format!("cannot {what} in {}: {error}", out.display()))
 }
 
-/// Writes a file under a name that is free.
-pub(super) fn store(out: &Path, name: &str, body: &[u8]) -> Result<PathBuf, Error> {
+/// Writes a file under a name that is free, unless that was done for this message before.
+pub(super) fn store(
+    out: &Path,
+    (message, name): (&str, &str),
+    body: &[u8],
+    journal: &mut Journal,
+) -> Result<PathBuf, Error> {
+    if let Some(path) = journal.file(message)
+        && std::fs::read(&path).is_ok_and(|there| there == body)
+    {
+        return Ok(path);
+    }
     let mut draft = tempfile::NamedTempFile::new_in(out).map_err(failed("write", out))?;
     draft
         .write_all(body)
         .and_then(|()| draft.as_file().sync_all())
         .map_err(failed("write", out))?;
-    keep(out, name, draft.into_temp_path())
+    keep(out, (message, name), draft.into_temp_path(), journal)
 }
 
 /// Gives a file that is whole its name, or, if that is taken, one with a number.
-fn keep(out: &Path, name: &str, mut draft: tempfile::TempPath) -> Result<PathBuf, Error> {
+fn keep(
+    out: &Path,
+    (message, name): (&str, &str),
+    mut draft: tempfile::TempPath,
+    journal: &mut Journal,
+) -> Result<PathBuf, Error> {
     for number in 0..NAMES_MAX {
         let path = out.join(numbered(name, number));
+        if path.symlink_metadata().is_ok() {
+            continue;
+        }
+        let absolute = std::path::absolute(&path).map_err(failed("write", out))?;
+        journal.note(message, &absolute)?;
         match draft.persist_noclobber(&path) {
             Ok(()) => {
                 sync(out)?;
@@ -122,28 +143,27 @@ pub(super) fn store_part(told: &Value, body: &[u8], out: &Path) -> Result<(), Er
 }
 
 /// All parts are there: checks that they make what was sent, and gives the file its name. Answers where it is, its length and its SHA-256.
-pub(super) fn store_content(told: &Value, out: &Path) -> Result<(PathBuf, Value), Error> {
+pub(super) fn store_content(
+    told: &Value,
+    out: &Path,
+    journal: &mut Journal,
+) -> Result<(PathBuf, Value), Error> {
     let content = Content::of(told, out);
     let (draft, digest) = (content.draft(), told["digest"].as_str());
-    let path = match sums(&draft) {
-        Ok((found, ..)) if Some(found.as_str()) == digest => {
-            let draft = tempfile::TempPath::try_from_path(&draft).map_err(failed("write", out))?;
-            keep(out, &content.name, draft)?
-        }
-        Ok(_) => {
-            return Err(Error::failed(format!(
-                "{}: what is in {} is not what was sent: was it changed? Remove it, and have the file sent anew",
-                content.name,
-                draft.display()
-            )));
-        }
+    let is_it = |path: &Path| sums(path).is_ok_and(|(found, ..)| Some(found.as_str()) == digest);
+    let path = if is_it(&draft) {
+        let draft = tempfile::TempPath::try_from_path(&draft).map_err(failed("write", out))?;
+        keep(out, (content.id, &content.name), draft, journal)?
+    } else if draft.exists() {
+        return Err(Error::failed(format!(
+            "{}: what is in {} is not what was sent: was it changed? Remove it, and have the file sent anew",
+            content.name,
+            draft.display()
+        )));
+    } else {
         // Killed after it had its name, and before the carriers heard of it.
-        Err(error) if error.kind() == ErrorKind::NotFound => (0..NAMES_MAX)
-            .map(|number| out.join(numbered(&content.name, number)))
-            .take_while(|path| path.exists())
-            .find(|path| sums(path).is_ok_and(|(found, ..)| Some(found.as_str()) == digest))
-            .ok_or_else(|| content.lost())?,
-        Err(error) => return Err(failed("read", out)(error)),
+        let named = journal.file(content.id).filter(|path| is_it(path));
+        named.ok_or_else(|| content.lost())?
     };
     let (_, sha256, bytes) = sums(&path).map_err(failed("read", out))?;
     Ok((path, json!({ "bytes": bytes, "sha256": sha256 })))
@@ -171,19 +191,55 @@ mod tests {
     use super::*;
     use dunlin_relay::content_digest;
 
+    fn journal(home: &Path) -> Journal {
+        Journal::open(home).expect("none yet, or whole")
+    }
+
+    fn names(out: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(out)
+            .expect("a folder")
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("text")
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
     #[test]
     fn a_file_whose_name_is_taken_gets_a_number_and_nothing_is_overwritten() {
+        let home = tempfile::tempdir().expect("a folder");
         let folder = tempfile::tempdir().expect("a folder");
-        let first = store(folder.path(), "photo.png", b"one").expect("stored");
-        let second = store(folder.path(), "photo.png", b"two").expect("stored");
-        assert_eq!(first.file_name().expect("a name"), "photo.png");
-        assert_eq!(second.file_name().expect("a name"), "photo-1.png");
-        assert_eq!(std::fs::read(first).expect("there"), b"one");
-        assert_eq!(std::fs::read(second).expect("there"), b"two");
-        assert_eq!(
-            std::fs::read_dir(folder.path()).expect("a folder").count(),
-            2
-        );
+        let out = folder.path();
+        let mut journal = journal(home.path());
+        store(out, ("1", "photo.png"), b"one", &mut journal).expect("stored");
+        let second = store(out, ("2", "photo.png"), b"two", &mut journal).expect("stored");
+        assert_eq!(names(out), ["photo-1.png", "photo.png"]);
+        assert_eq!(std::fs::read(out.join("photo.png")).expect("there"), b"one");
+        assert_eq!(std::fs::read(&second).expect("there"), b"two");
+    }
+
+    #[test]
+    fn a_message_that_comes_again_after_a_kill_makes_no_second_file() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path();
+        for _ in 0..2 {
+            let mut journal = journal(home.path());
+            let path = store(out, ("1", "photo.png"), b"one", &mut journal).expect("stored");
+            assert_eq!(path.file_name().expect("a name"), "photo.png");
+        }
+        // Killed between the note and the name: it gets its name now.
+        std::fs::remove_file(out.join("photo.png")).expect("there");
+        let mut again = journal(home.path());
+        store(out, ("1", "photo.png"), b"one", &mut again).expect("stored");
+        // Another message with the same bytes is another file.
+        store(out, ("2", "photo.png"), b"one", &mut again).expect("stored");
+        assert_eq!(names(out), ["photo-1.png", "photo.png"]);
     }
 
     /// What `relay.receive` tells of "film" in three parts, of which so many were had before.
@@ -196,7 +252,8 @@ mod tests {
 
     #[test]
     fn parts_make_the_file_whoever_is_killed_between_them() {
-        let folder = tempfile::tempdir().expect("a folder");
+        let (home, folder) = (tempfile::tempdir(), tempfile::tempdir());
+        let (home, folder) = (home.expect("a folder"), folder.expect("a folder"));
         let out = folder.path();
         std::fs::write(out.join("film.mkv"), "another").expect("our own folder");
         store_part(&told(0, 0), b"part one, ", out).expect("stored");
@@ -204,7 +261,8 @@ mod tests {
         // The second comes twice: after the first time he was killed before he could confirm it.
         store_part(&told(2, 10), b"part two, ", out).expect("stored");
         store_part(&told(2, 10), b"part two, ", out).expect("stored");
-        let (path, facts) = store_content(&told(3, 0), out).expect("whole");
+        let mut first = journal(home.path());
+        let (path, facts) = store_content(&told(3, 0), out, &mut first).expect("whole");
         assert_eq!(path, out.join("film-1.mkv"));
         assert_eq!(
             std::fs::read(&path).expect("there"),
@@ -212,14 +270,18 @@ mod tests {
         );
         assert_eq!(facts["bytes"], 23);
         // Killed before it was confirmed: it is told again, and nothing is made twice.
-        assert_eq!(store_content(&told(3, 0), out).expect("there").0, path);
-        assert_eq!(std::fs::read_dir(out).expect("a folder").count(), 2);
+        let mut second = journal(home.path());
+        let (again, _) = store_content(&told(3, 0), out, &mut second).expect("there");
+        assert_eq!(again, path);
+        assert_eq!(names(out), ["film-1.mkv", "film.mkv"]);
     }
 
     #[test]
     fn parts_that_are_elsewhere_or_were_changed_are_an_error_that_says_what_to_do() {
-        let folder = tempfile::tempdir().expect("a folder");
+        let (home, folder) = (tempfile::tempdir(), tempfile::tempdir());
+        let (home, folder) = (home.expect("a folder"), folder.expect("a folder"));
         let out = folder.path();
+        let mut journal = journal(home.path());
         let lost = store_part(&told(1, 20), b"end", out)
             .unwrap_err()
             .to_string();
@@ -228,9 +290,11 @@ mod tests {
             "{lost}"
         );
         assert!(lost.contains(".dunlin-00ff.part is not there") && lost.contains("--out"));
-        assert!(store_content(&told(3, 0), out).is_err());
+        assert!(store_content(&told(3, 0), out, &mut journal).is_err());
         store_part(&told(0, 0), b"part one, part 2, end", out).expect("stored");
-        let changed = store_content(&told(3, 0), out).unwrap_err().to_string();
+        let changed = store_content(&told(3, 0), out, &mut journal)
+            .unwrap_err()
+            .to_string();
         assert!(changed.contains("is not what was sent"), "{changed}");
         assert!(out.join(".dunlin-00ff.part").exists());
     }
