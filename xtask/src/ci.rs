@@ -91,7 +91,7 @@ const TESTS: &[Stage] = &[
 
 const SETUP: Stage = Stage {
     name: "set-up",
-    run: |_| setup::ensure(setup::BUILD),
+    run: |_| setup::ensure(setup::BUILD).and_then(|()| setup::ensure(setup::TEST)),
 };
 
 pub(crate) fn ci(root: &Path) -> ExitCode {

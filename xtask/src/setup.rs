@@ -21,6 +21,20 @@ pub(crate) const BUILD: &[Need] = &[Need {
     why: "links Rust programs",
 }];
 
+/// For the tests: machines of their own, in network namespaces.
+pub(crate) const TEST: &[Need] = &[
+    Need {
+        program: "ip",
+        packages: &["iproute2"],
+        why: "joins the network namespaces of tests",
+    },
+    Need {
+        program: "unshare",
+        packages: &["util-linux"],
+        why: "makes the network namespaces of tests",
+    },
+];
+
 /// For `cargo xtask fuzz`: libFuzzer is C++.
 pub(crate) const FUZZ: &[Need] = &[Need {
     program: "c++",
