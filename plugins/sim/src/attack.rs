@@ -8,6 +8,7 @@ mod ender;
 mod flooder;
 mod forger;
 mod liar;
+mod mailbox_flooder;
 mod replayer;
 
 use crate::sim::Kind;
@@ -39,10 +40,11 @@ pub(crate) struct Number {
 }
 
 /// All kinds.
-pub(crate) static ATTACKS: [&Attack; 6] = [
+pub(crate) static ATTACKS: [&Attack; 7] = [
     &forger::ATTACK,
     &replayer::ATTACK,
     &flooder::ATTACK,
+    &mailbox_flooder::ATTACK,
     &liar::ATTACK,
     &ender::ATTACK,
     &babbler::ATTACK,
@@ -118,6 +120,7 @@ pub(crate) fn attackers(app: &mut App) -> Result<(), BoxError> {
     let strikes = (
         forger::forge,
         flooder::flood,
+        mailbox_flooder::flood_mailbox,
         ender::end_falsely,
         babbler::babble,
     );

@@ -175,6 +175,9 @@ pub struct Attackers {
     pub kind: String,
     /// How many there are.
     pub count: u64,
+    /// All of them are in one /24, at most 250.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub one_prefix: bool,
     /// What else the file says of them, for the plugin to read.
     #[serde(flatten)]
     pub numbers: BTreeMap<String, f64>,

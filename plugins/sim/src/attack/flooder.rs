@@ -6,8 +6,8 @@ use bytes::Bytes;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Due, Now, Random, Timers};
 use dunlin_net::{FrameOut, Links, Peer};
-use dunlin_relay::day_of;
 use dunlin_relay::limits::{LARGE_PACKET_BYTES, SMALL_PACKET_BYTES};
+use dunlin_relay::{Tag, day_of};
 use rand_core::Rng;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn enlist(node: &mut EntityWorldMut, numbers: &Numbers) {
 }
 
 /// PROTOCOL 2.3
-const DEPOSIT: u8 = 0x20;
+pub(super) const DEPOSIT: u8 = 0x20;
 const EXPIRY_HOURS: u16 = 336;
 
 pub(super) fn flood(
@@ -51,15 +51,15 @@ pub(super) fn flood(
         };
         timers.set::<Strike>(due.entity, now.time + flooder.wait);
         for peer in own.entities().filter(|link| links.contains(*link)) {
-            let body = deposit(&mut random.0, day_of(now.unix_ms));
+            let body = deposit(&mut random.0, day_of(now.unix_ms), None);
             let kind = DEPOSIT;
             out.write(FrameOut { peer, kind, body });
         }
     }
 }
 
-/// A request with a packet that no carrier can tell from an honest one. PROTOCOL 3.1
-fn deposit(random: &mut impl Rng, day: u16) -> Bytes {
+/// A request with a packet that no carrier can tell from an honest one, under this tag or one drawn. PROTOCOL 3.1
+pub(super) fn deposit(random: &mut impl Rng, day: u16, tag: Option<Tag>) -> Bytes {
     let large = random.next_u32().is_multiple_of(2);
     let size = if large {
         LARGE_PACKET_BYTES
@@ -72,6 +72,9 @@ fn deposit(random: &mut impl Rng, day: u16) -> Bytes {
     body[5..9].copy_from_slice(&[1, u8::from(large), 0, 0]);
     body[9..11].copy_from_slice(&day.to_le_bytes());
     body[11..13].copy_from_slice(&EXPIRY_HOURS.to_le_bytes());
+    if let Some(tag) = tag {
+        body[21..37].copy_from_slice(&tag.0);
+    }
     body.into()
 }
 
@@ -83,9 +86,10 @@ mod tests {
     fn what_floods_has_the_shape_of_a_packet() {
         let mut random = Random::from_seed(1, 1).0;
         for _ in 0..10 {
-            let body = deposit(&mut random, 20_454);
+            let body = deposit(&mut random, 20_454, Some(Tag([7; 16])));
             let packet = dunlin_relay::Packet::parse(body.slice(5..)).expect("a packet");
             assert_eq!((packet.day(), packet.expiry_hours()), (20_454, 336));
+            assert_eq!(packet.tag(), Tag([7; 16]));
         }
     }
 }

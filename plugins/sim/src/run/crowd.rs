@@ -166,11 +166,17 @@ fn attackers(scenario: &Scenario, sim: &mut Sim) -> Vec<Attacker> {
         let Some(attack) = Attack::named(&attackers.kind) else {
             continue;
         };
-        all.extend((0..attackers.count).map(|_| Attacker {
-            number: sim.members.add(&attack.kind(), 0),
-            attack,
-            numbers: Numbers(attackers.numbers.clone()),
-        }));
+        for one in 0..attackers.count as u32 {
+            let number = sim.members.add(&attack.kind(), 0);
+            if attackers.one_prefix {
+                sim.members.put_beside(number, one, scenario.prefixes);
+            }
+            all.push(Attacker {
+                number,
+                attack,
+                numbers: Numbers(attackers.numbers.clone()),
+            });
+        }
     }
     all
 }

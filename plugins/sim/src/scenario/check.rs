@@ -5,6 +5,7 @@ use super::values::time;
 use super::{Attackers, Must, Partition, Population, Scenario, Traffic};
 use crate::attack::{ATTACKS, Attack};
 use crate::places::{PREFIX_HOSTS_MAX, PREFIXES_MAX};
+use crate::sim::members::CROWDED_MAX;
 use dunlin_net::limits::LINKS_OUTBOUND;
 use dunlin_relay::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX};
 use std::time::Duration;
@@ -286,6 +287,10 @@ impl Check<'_> {
             let what = format!("no attackers are of kind \"{kind}\"{near} (there are {names})");
             return self.fault("kind", what);
         };
+        if attackers.one_prefix && attackers.count > CROWDED_MAX {
+            let what = format!("at most {CROWDED_MAX} are in one prefix");
+            self.fault("count", what);
+        }
         for (key, said) in &attackers.numbers {
             let known = attack.numbers.iter().find(|number| number.name == key);
             match known {

@@ -238,6 +238,7 @@ fn attackers(lots: &mut Lots) -> Attackers {
     Attackers {
         kind: lots.one_of(&ATTACKS).name.to_owned(),
         count: lots.within(1..=2),
+        one_prefix: false,
         numbers: BTreeMap::new(),
     }
 }

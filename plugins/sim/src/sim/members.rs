@@ -24,6 +24,11 @@ const FOLDED_LIFETIME: Duration = Duration::from_hours(24);
 /// Books of fewer rows are for simulations of so many nodes that memory is short.
 const FEELERS_ROWS_MIN: usize = 100;
 
+/// The first host of a /24 far behind those that others have in their prefixes.
+const CROWDED: u32 = 60_928;
+/// What fits there.
+pub(crate) const CROWDED_MAX: u64 = 250;
+
 /// Somebody in a simulation, whether online or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Who(pub(crate) u32);
@@ -96,6 +101,11 @@ impl Members {
             id: None,
         });
         number
+    }
+
+    /// Gives somebody who has not been online an address in the one /24 that is for crowds of one owner.
+    pub(crate) fn put_beside(&mut self, number: u32, one: u32, prefixes: u32) {
+        self.list[number as usize].place = (CROWDED + one) * prefixes;
     }
 
     pub(crate) fn kind(&self, number: u32) -> &Kind {
