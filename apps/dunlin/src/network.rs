@@ -56,6 +56,8 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
             outbox: role.keep.then(|| home.join("outbox")),
             // Whoever opens it writes it anew, and only one process may: the one that receives.
             seen: (role.keep && role.control).then(|| home.join("seen")),
+            // Whoever keeps anything erases what is to be erased; only who receives publishes.
+            prekeys: role.keep.then(|| home.join("prekeys")),
         },
         book: home.join("peers"),
         control: role.control.then(|| home.join("control")),

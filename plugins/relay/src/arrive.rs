@@ -12,6 +12,7 @@ use crate::inbox::{Arrival, Inbox, Received};
 use crate::listeners::Receivers;
 use crate::messages::{PacketBrought, PacketKept, Work};
 use crate::packet::{PacketId, Tag};
+use crate::prekeys::Prekeys;
 use crate::receipts::Receipts;
 use crate::receive::Receiver;
 use crate::seal::{self, Opened};
@@ -83,7 +84,7 @@ pub(crate) fn bring_own(
 
 type Opener<'a> = (
     &'a Identity,
-    &'a DayKeys,
+    (&'a DayKeys, &'a Prekeys),
     &'a Seen,
     Has<Receivers>,
     (
@@ -107,7 +108,7 @@ pub(crate) fn open_brought(
         packet,
     } in brought.read()
     {
-        let Ok((identity, keys, seen, receives, own)) = nodes.get_mut(*node) else {
+        let Ok((identity, (keys, prekeys), seen, receives, own)) = nodes.get_mut(*node) else {
             continue;
         };
         let (mut inbox, mut gatherer, mut collector, mut receipts, mut fetcher, mut drops) = own;
@@ -130,7 +131,7 @@ pub(crate) fn open_brought(
             // Whoever still has it did not hear that it has arrived.
             let secret = match receipts.secret(id) {
                 Some(secret) => Some(secret.clone()),
-                None => seal::open(identity, packet)
+                None => seal::open_own(identity, prekeys, packet)
                     .ok()
                     .map(|opened| opened.secret),
             };
@@ -143,7 +144,7 @@ pub(crate) fn open_brought(
         if !receives || gatherer.knows(id, *carrier) || collector.knows(id, *carrier) {
             continue;
         }
-        let opened = match inbox.arrive(identity, packet, *carrier) {
+        let opened = match inbox.arrive((identity, prekeys), packet, *carrier) {
             Arrival::Opened(opened) => *opened,
             Arrival::Waiting => continue,
             Arrival::Dropped(reason) => {

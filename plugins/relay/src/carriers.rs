@@ -15,6 +15,7 @@ use crate::mailbox::Claim;
 use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
 use crate::outbox::Outbox;
 use crate::placement::Candidate;
+use crate::prekey_search::PrekeyBook;
 use crate::receipts::Receipts;
 use crate::task::Task;
 use dunlin_engine::bevy_ecs::change_detection::Tick;
@@ -90,18 +91,22 @@ impl Carriers {
     }
 }
 
+/// What may keep a node at work.
+type Waiting<'a> = (&'a Receipts, &'a Inbox, bool, &'a PrekeyBook);
+
 /// Whether a node has anything to ask of carriers: a message under way, somebody who receives, something to confirm. Most only
 /// carry, and cost nothing here.
 fn has_own_work(
     errands: &Errands,
     outbox: &Outbox,
-    (receipts, inbox, receives): (&Receipts, &Inbox, bool),
+    (receipts, inbox, receives, prekeys): Waiting,
 ) -> bool {
     receives
         || !errands.is_idle()
         || outbox.is_under_way()
         || !receipts.is_empty()
         || inbox.waiting().next().is_some()
+        || prekeys.is_searching()
 }
 
 /// The nodes that have something to do, each once, in the order of their entities.
@@ -113,13 +118,18 @@ pub(crate) fn gather_work(mut due: MessageReader<Due<OwnTimer>>, mut work: Messa
     work.write_batch(due.read().map(|due| Work { node: due.entity }));
 }
 
-type Waiting<'a> = (&'a Receipts, &'a Inbox, Has<Receivers>);
+type WaitingOf = (
+    &'static Receipts,
+    &'static Inbox,
+    Has<Receivers>,
+    &'static PrekeyBook,
+);
 
 type Follower<'a> = (
     &'a mut Errands,
     &'a mut Fetcher,
     &'a Outbox,
-    Waiting<'a>,
+    WaitingOf,
     Has<Watchers>,
 );
 
@@ -202,7 +212,7 @@ type Looker<'a> = (
     &'a mut Carriers,
     &'a mut Outbox,
     &'a Errands,
-    Waiting<'a>,
+    WaitingOf,
 );
 
 pub(crate) fn look_for_carriers(
@@ -227,7 +237,7 @@ type Speaker<'a> = (
     (&'a Fetcher, &'a Gatherer, &'a Collector),
     &'a mut DayKeys,
     &'a mut Carriers,
-    Waiting<'a>,
+    WaitingOf,
 );
 
 /// Dials, sends and hangs up what is due, and sets the node's timer to when the next thing is.
@@ -252,7 +262,7 @@ pub(crate) fn run_errands(
         else {
             continue;
         };
-        let (receipts, _, fetching) = waiting;
+        let (receipts, _, fetching, prekeys) = waiting;
         let (fetcher, gatherer, collector) = looking;
         for action in errands.poll(now.time) {
             match action {
@@ -296,6 +306,7 @@ pub(crate) fn run_errands(
             errands.next_due(),
             outbox.next_due(),
             receipts.next_due(),
+            prekeys.next_due(),
             fetching.then(|| fetcher.next_due()).flatten(),
             fetching.then(|| gatherer.next_due()).flatten(),
             fetching.then(|| collector.next_due()).flatten(),
@@ -345,10 +356,10 @@ fn asked(
                 after: *after,
             }
         }
-        // To know a one-time tag is enough.
-        Task::Look { tag, after } => Frame::Fetch {
+        // To know what a one-time tag is made of is enough.
+        Task::Look { token, after } | Task::Prekeys { token, after, .. } => Frame::Fetch {
             request,
-            claim: Claim::Once(*tag),
+            claim: Claim::Once(*token),
             after: *after,
         },
         Task::Subscribe { day } => {

@@ -26,8 +26,8 @@ impl Claims {
         claim: &Claim,
         handshake_hash: &[u8; 32],
     ) -> Result<Tag, DropReason> {
-        if let Claim::Once(tag) = claim {
-            return Ok(*tag);
+        if let Claim::Once(token) = claim {
+            return Ok(token.tag());
         }
         if self.hashes[0] != Some(*handshake_hash) {
             self.hashes = [Some(*handshake_hash), self.hashes[0]];
@@ -72,6 +72,7 @@ impl Claims {
 mod tests {
     use super::*;
     use crate::mailbox::Mailbox;
+    use crate::packet::Token;
 
     const HASH: [u8; 32] = [3; 32];
 
@@ -107,7 +108,7 @@ mod tests {
         // Handshakes are rationed, so this is no way around the limit.
         let next = key.claim(&[4; 32]);
         assert_eq!(claims.check(&next, &[4; 32]), Ok(key.tag()));
-        assert!(claims.check(&Claim::Once(Tag([1; 16])), &HASH).is_ok());
+        assert!(claims.check(&Claim::Once(Token([1; 16])), &HASH).is_ok());
     }
 
     // PROTOCOL 5

@@ -8,7 +8,7 @@ use crate::inbox::Received;
 use crate::life;
 use crate::limits::{ASKED, COLLECTIONS_MAX, PARTS_ASKED};
 use crate::manifest::Manifest;
-use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag, Token};
 use crate::placement::{Candidate, place};
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
@@ -52,6 +52,7 @@ pub(crate) struct Collection {
 }
 
 struct Part {
+    token: Token,
     tag: Tag,
     state: Standing,
     asking: BTreeSet<PeerId>,
@@ -123,9 +124,10 @@ impl Collector {
             };
             self.0.remove(&id);
         }
-        let part = |tag| Part {
-            tag,
-            state: if had(tag) {
+        let part = |token: Token| Part {
+            token,
+            tag: token.tag(),
+            state: if had(token.tag()) {
                 Standing::Had
             } else {
                 Standing::Missing
@@ -175,8 +177,8 @@ impl Collector {
                 for carrier in nearest.iter().cycle().skip(from).take(at_once) {
                     part.asked += 1;
                     if may_reach(&carrier.id) && part.asking.insert(carrier.id) {
-                        let (tag, after) = (part.tag, PacketId([0; 16]));
-                        tasks.push((carrier.id, Task::Look { tag, after }));
+                        let (token, after) = (part.token, PacketId([0; 16]));
+                        tasks.push((carrier.id, Task::Look { token, after }));
                     }
                 }
                 part.next = now + wait;

@@ -55,6 +55,10 @@ fn part(from: u64, tag: Tag, kind: Kind, bytes: usize) -> Opened {
     open(&identity(2), &sealed.packet).unwrap()
 }
 
+fn tags(sealed: &Sealed) -> Vec<Tag> {
+    sealed.parts.iter().map(Token::tag).collect()
+}
+
 fn begun(sealed: &Sealed, had: impl Fn(Tag) -> bool) -> Collector {
     let mut collector = Collector::default();
     let opened = open(&identity(2), &sealed.packet).unwrap();
@@ -72,7 +76,7 @@ fn seconds(n: u64) -> Time {
 fn under_a_parts_tag_only_that_part_by_the_manifests_sender_counts() {
     let sealed = manifest(7, LENGTH);
     let mut collector = begun(&sealed, |_| false);
-    let [first, _, last] = sealed.parts[..] else {
+    let [first, _, last] = tags(&sealed)[..] else {
         panic!("three parts");
     };
     let wrong = [
@@ -98,8 +102,8 @@ fn under_a_parts_tag_only_that_part_by_the_manifests_sender_counts() {
 #[test]
 fn the_content_is_whole_once_the_application_has_every_part_and_is_told_once() {
     let sealed = manifest(7, LENGTH);
-    let mut collector = begun(&sealed, |tag| tag == sealed.parts[1]);
-    for tag in [sealed.parts[0], sealed.parts[2]] {
+    let mut collector = begun(&sealed, |tag| tag == sealed.parts[1].tag());
+    for tag in [0, 2].map(|place| sealed.parts[place].tag()) {
         assert!(collector.take_whole().is_empty());
         collector.had(tag, seconds(1));
     }
@@ -114,16 +118,17 @@ fn the_content_is_whole_once_the_application_has_every_part_and_is_told_once() {
 #[test]
 fn the_first_eight_missing_parts_are_asked_for_at_their_sixteen_nearest() {
     let sealed = manifest(7, 12 * 65_536);
-    let mut collector = begun(&sealed, |tag| tag == sealed.parts[0]);
+    let mut collector = begun(&sealed, |tag| tag == sealed.parts[0].tag());
     let all = candidates(40);
     let mut asked: BTreeMap<Tag, BTreeSet<PeerId>> = BTreeMap::new();
     let (mut now, mut rounds) = (Time::ZERO, 0);
     while rounds < 20 {
         now = collector.next_due().unwrap().max(now);
         for (carrier, task) in collector.poll(now, NOON, &all, |_| true) {
-            let Task::Look { tag, .. } = task else {
+            let Task::Look { token, .. } = task else {
                 panic!("nothing else is asked");
             };
+            let tag = token.tag();
             asked.entry(tag).or_default().insert(carrier);
             collector.looked(tag, &carrier);
         }
@@ -132,7 +137,7 @@ fn the_first_eight_missing_parts_are_asked_for_at_their_sixteen_nearest() {
     }
     assert_eq!(asked.len(), 8);
     for (tag, carriers) in asked {
-        assert!(sealed.parts[1..9].contains(&tag));
+        assert!(tags(&sealed)[1..9].contains(&tag));
         let nearest: BTreeSet<PeerId> = place(tag, &all, ASKED).iter().map(|c| c.id).collect();
         assert_eq!(carriers, nearest);
     }

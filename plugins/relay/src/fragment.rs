@@ -4,7 +4,7 @@
 //! else sees in their bytes that two of them belong together.
 
 use crate::limits::{FRAGMENT_BYTES, HEADER_BYTES, LARGE_PACKET_BYTES};
-use crate::packet::{Class, DeleteSecret, Header, Packet, Tag};
+use crate::packet::{Class, DeleteSecret, Header, Packet, Tag, Token};
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 use zeroize::Zeroizing;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 /// What one fragment is sealed with, and where it lies.
 pub struct FragmentKey {
     key: Zeroizing<[u8; 32]>,
+    token: Token,
     tag: Tag,
     secret: DeleteSecret,
 }
@@ -33,16 +34,23 @@ impl FragmentKey {
         export: impl Fn(&[u8], &mut [u8]) -> Result<(), E>,
     ) -> Result<FragmentKey, E> {
         let of = |what: &[u8], out: &mut [u8]| export(&[what, &number.to_le_bytes()].concat(), out);
-        let (mut key, mut tag) = (Zeroizing::new([0; 32]), [0; 16]);
+        let (mut key, mut token) = (Zeroizing::new([0; 32]), Token([0; 16]));
         let mut secret = Zeroizing::new([0; 16]);
         of(b"key", &mut *key)?;
-        of(b"tag", &mut tag)?;
+        of(b"token", &mut token.0)?;
         of(b"delete", &mut *secret)?;
         Ok(FragmentKey {
             key,
-            tag: Tag(tag),
+            token,
+            tag: token.tag(),
             secret: DeleteSecret::new(*secret),
         })
+    }
+
+    /// By which it is fetched.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.token
     }
 
     /// Where it lies.

@@ -371,6 +371,7 @@ impl Fields<'_> {
 mod tests {
     use super::*;
     use crate::mailbox::Mailbox;
+    use crate::packet::Token;
     use crate::packet::tests::packet;
     use crate::packet::{Class, Tag};
     use proptest::prelude::*;
@@ -416,7 +417,7 @@ mod tests {
             },
             Frame::Fetch {
                 request,
-                claim: Claim::Once(Tag([8; 16])),
+                claim: Claim::Once(Token([8; 16])),
                 after: id,
             },
             Frame::Fetched {

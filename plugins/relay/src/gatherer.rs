@@ -198,8 +198,8 @@ impl Gatherer {
             for carrier in in_turn {
                 row.asked += 1;
                 if may_reach(&carrier.id) && row.asking.insert(carrier.id) {
-                    let after = PacketId([0; 16]);
-                    tasks.push((carrier.id, Task::Look { tag, after }));
+                    let (token, after) = (row.key.token(), PacketId([0; 16]));
+                    tasks.push((carrier.id, Task::Look { token, after }));
                 }
             }
             // Somewhere in the second half of the interval, or all fragments would be asked for at once. The tag is as good as chance.

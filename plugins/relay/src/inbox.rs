@@ -5,6 +5,7 @@ use crate::head::{Head, Kind};
 use crate::limits::{BROKEN_MAX, INBOX_BYTES_MAX, INBOX_MAX};
 use crate::manifest::Manifest;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
+use crate::prekeys::Prekeys;
 use crate::seal::{self, Opened};
 use crate::seldom::{Empty, Seldom};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -113,7 +114,7 @@ impl Inbox {
     /// A packet on one of our tags, from a carrier or from our own cache.
     pub(crate) fn arrive(
         &mut self,
-        me: &Identity,
+        (me, prekeys): (&Identity, &Prekeys),
         packet: &Packet,
         from: Option<PeerId>,
     ) -> Arrival {
@@ -128,7 +129,7 @@ impl Inbox {
         if !self.has_room() {
             return Arrival::Dropped(DropReason::InboxFull);
         }
-        match seal::open(me, packet) {
+        match seal::open_own(me, prekeys, packet) {
             Ok(opened) => Arrival::Opened(Box::new(opened)),
             Err(_) => {
                 self.remember_broken(id);
@@ -232,17 +233,20 @@ mod tests {
         let mut inbox = Inbox::default();
         let packet = sealed(5);
         let from = Some(identity(3).id());
-        let Arrival::Opened(_) = inbox.arrive(&me, &packet, from) else {
+        let Arrival::Opened(_) = inbox.arrive((&me, &Prekeys::default()), &packet, from) else {
             panic!("it was not known");
         };
         let mut first = received(&me, &packet, 4);
         first.carriers.extend(from);
         inbox.add(packet.id(), first);
         assert!(matches!(
-            inbox.arrive(&me, &packet, Some(identity(4).id())),
+            inbox.arrive((&me, &Prekeys::default()), &packet, Some(identity(4).id())),
             Arrival::Waiting
         ));
-        assert!(matches!(inbox.arrive(&me, &packet, None), Arrival::Waiting));
+        assert!(matches!(
+            inbox.arrive((&me, &Prekeys::default()), &packet, None),
+            Arrival::Waiting
+        ));
         let message = inbox.waiting().next().unwrap().message();
         let id = inbox.find(message).unwrap();
         assert_eq!(
@@ -261,7 +265,7 @@ mod tests {
             tag[..8].copy_from_slice(&(n as u64).to_le_bytes());
             let packet = crate::packet::tests::packet(Class::Small, Tag(tag), 20_000, 1);
             for _ in 0..2 {
-                let arrival = inbox.arrive(&me, &packet, None);
+                let arrival = inbox.arrive((&me, &Prekeys::default()), &packet, None);
                 assert!(matches!(arrival, Arrival::Dropped(DropReason::NotForUs)));
             }
         }
@@ -310,10 +314,10 @@ mod tests {
         for n in 0..INBOX_MAX as u128 {
             inbox.add(PacketId(n.to_be_bytes()), received(&me, &one, 10));
         }
-        let arrival = inbox.arrive(&me, &sealed(7), None);
+        let arrival = inbox.arrive((&me, &Prekeys::default()), &sealed(7), None);
         assert!(matches!(arrival, Arrival::Dropped(DropReason::InboxFull)));
         inbox.take(PacketId([0; 16]));
-        let arrival = inbox.arrive(&me, &sealed(7), None);
+        let arrival = inbox.arrive((&me, &Prekeys::default()), &sealed(7), None);
         assert!(matches!(arrival, Arrival::Opened(_)));
     }
 }

@@ -13,6 +13,7 @@
 //! | a message is sent | `send`, `watch`, with `seal`, `head`, `outbox`, `placement` |
 //! | and received | `receive`, `arrive`, `confirm`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
 //! | in fragments, if it is long | `fragment`, `gatherer` |
+//! | sealed to a key that is erased in days | `prekeys`, `publish`, `prekey_record`, `prekey_search`, `unsealed` |
 //! | in parts, if it is longer | `manifest`, `pack`, `outbox_contents`, `collector` |
 //! | over links made for that alone | `carriers`, with `errands`, `frames` |
 //! | within what the owner gives | `allowance`, with `bandwidth`, `cache` |
@@ -66,6 +67,10 @@ mod pack;
 mod packet;
 mod placement;
 mod plugin;
+mod prekey_record;
+mod prekey_search;
+mod prekeys;
+mod publish;
 mod receipts;
 mod receive;
 mod seal;
@@ -76,6 +81,7 @@ mod settings;
 mod status;
 mod task;
 mod tombstones;
+mod unsealed;
 mod watch;
 
 pub use allowance::Allowance;
@@ -103,12 +109,17 @@ pub use mirror::{HeldBy, Holds, Mirror, Withheld};
 pub use outbox::{Outbox, OutboxFull};
 pub use own_message::{OwnMessage, State};
 pub use packet::{
-    Class, DeleteSecret, Malformed, MessageId, NotSixteenBytes, Packet, PacketId, Tag,
+    Class, DeleteSecret, Malformed, MessageId, NotSixteenBytes, Packet, PacketId, Tag, Token,
 };
 pub use placement::{Candidate, place};
 pub use plugin::{RelayPlugin, RelaySystems};
+pub use prekey_record::{PrekeyRecord, prekey_token, prekey_tokens};
+pub use prekey_search::PrekeyBook;
+pub use prekeys::Prekeys;
 pub use receipts::Receipts;
-pub use seal::{Envelope, OpenError, Opened, SealError, Sealed, open, seal, seal_manifest};
+pub use seal::{
+    Envelope, OpenError, Opened, Recipient, SealError, Sealed, open, open_own, seal, seal_manifest,
+};
 pub use seen::Seen;
 pub use settings::RelaySettings;
 pub use tombstones::Tombstones;

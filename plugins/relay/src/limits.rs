@@ -42,6 +42,13 @@ pub const GATHERINGS_MAX: usize = 64;
 /// The longest file name, in bytes of UTF-8. PROTOCOL 3.4
 pub const NAME_BYTES_MAX: usize = 64;
 
+/// Prekeys of one record, one a day. PROTOCOL 4.5
+pub const PREKEYS: usize = 28;
+/// Contacts whose prekeys a node remembers. // guess
+pub const PREKEY_OWNERS_MAX: usize = 256;
+/// Messages that wait until it is known whether there are prekeys for their recipients. // guess
+pub const UNSEALED_MAX: usize = 64;
+
 /// The longest life that a sender may ask for, in hours. PROTOCOL 3.1
 pub const EXPIRY_HOURS_MAX: u16 = 336;
 

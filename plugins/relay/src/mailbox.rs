@@ -1,7 +1,7 @@
 //! Mailboxes: whoever has the card can address one, its owner alone can show that it is theirs, and nobody
 //! else can tell that two days of it belong together. PROTOCOL 4.1, 4.2
 
-use crate::packet::{Tag, hash16};
+use crate::packet::{Tag, Token, hash16};
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
 use curve25519_dalek::traits::IsIdentity;
@@ -190,7 +190,7 @@ pub enum Claim {
         signature: [u8; 64],
     },
     /// A tag that is used once: to know it is enough.
-    Once(Tag),
+    Once(Token),
 }
 
 /// Said of a claim whose signature is not that of the key that it shows, on this link.
@@ -203,7 +203,7 @@ impl Claim {
     // PROTOCOL 4.2
     pub fn prove(&self, handshake_hash: &[u8; 32]) -> Result<Tag, NotProved> {
         match self {
-            Claim::Once(tag) => Ok(*tag),
+            Claim::Once(token) => Ok(token.tag()),
             Claim::Mailbox { day_key, signature } => {
                 let key = VerifyingKey::from_bytes(day_key).map_err(|_| NotProved)?;
                 // Strict: a key of small order signs for everybody.
@@ -228,9 +228,9 @@ impl Claim {
                 to.extend(day_key);
                 to.extend(signature);
             }
-            Claim::Once(tag) => {
+            Claim::Once(token) => {
                 to.push(1);
-                to.extend(tag.0);
+                to.extend(token.0);
             }
         }
     }
@@ -247,8 +247,8 @@ impl Claim {
                 (Claim::Mailbox { day_key, signature }, rest)
             }
             1 => {
-                let (tag, rest) = rest.split_first_chunk::<16>()?;
-                (Claim::Once(Tag(*tag)), rest)
+                let (token, rest) = rest.split_first_chunk::<16>()?;
+                (Claim::Once(Token(*token)), rest)
             }
             _ => return None,
         };
@@ -335,7 +335,7 @@ mod tests {
     fn claims_come_back_from_their_bytes() {
         let claims = [
             Mailbox::from_seed(&[7; 32]).day_key(1).claim(&[3; 32]),
-            Claim::Once(Tag([9; 16])),
+            Claim::Once(Token([9; 16])),
         ];
         for claim in claims {
             let mut bytes = Vec::new();

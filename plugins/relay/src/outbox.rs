@@ -52,7 +52,7 @@ impl Outbox {
         self.0
             .messages
             .iter()
-            .filter(|(_, message)| !message.is_part())
+            .filter(|(_, message)| message.is_message())
     }
 
     /// How many those are.
@@ -82,7 +82,7 @@ impl Outbox {
             messages.filter(|message| message.end.is_none())
         };
         let bytes: usize = open().map(OwnMessage::bytes).sum();
-        let count = open().filter(|message| !message.is_part()).count();
+        let count = open().filter(|message| message.is_message()).count();
         if count < OUTBOX_MAX && bytes + more < OUTBOX_BYTES_MAX {
             Ok(())
         } else {
@@ -110,6 +110,21 @@ impl Outbox {
         self.0.messages.remove(&oldest);
         self.0.changed.remove(&oldest);
         Some(oldest)
+    }
+
+    /// Takes over the record of today's prekeys, in place of the last.
+    pub(crate) fn replace_record(&mut self, id: MessageId, record: OwnMessage) {
+        let others = |message: &OwnMessage| message.piece != Piece::Record;
+        self.0.messages.retain(|_, message| others(message));
+        self.0.messages.insert(id, record);
+    }
+
+    /// On how many carriers the record of prekeys is, if there is one.
+    #[must_use]
+    pub fn record_copies(&self) -> Option<usize> {
+        let mut messages = self.0.messages.values();
+        let record = messages.find(|message| message.piece == Piece::Record)?;
+        Some(record.copies())
     }
 
     /// Drops a message, whatever its state. Whoever watches hears that it is gone.
@@ -198,6 +213,7 @@ impl Outbox {
             Some(Piece::Part { of, .. }) => {
                 self.0.changed.insert(of);
             }
+            Some(Piece::Record) => {}
             _ => {
                 self.0.changed.insert(id);
                 self.0.unsaved.insert(id);

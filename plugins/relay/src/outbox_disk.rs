@@ -86,7 +86,8 @@ pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
     let whole = message.parts.len() == 1 && message.piece == Piece::None;
     let mut bytes = match message.piece {
         Piece::None if whole => MAGIC.to_vec(),
-        Piece::None => MAGIC_FRAGMENTS.to_vec(),
+        // Records are kept with the prekeys, and never come here.
+        Piece::None | Piece::Record => MAGIC_FRAGMENTS.to_vec(),
         Piece::Manifest { parts } => [MAGIC_CONTENT, &[0; 17][..], &parts.to_le_bytes()].concat(),
         Piece::Part { of, number } => {
             [MAGIC_CONTENT, &[1][..], &of.0, &number.to_le_bytes()].concat()

@@ -54,6 +54,8 @@ pub(crate) enum Piece {
     Manifest { parts: u16 },
     /// Part `number` of the content with this manifest.
     Part { of: MessageId, number: u16 },
+    /// No message at all: a record of prekeys.
+    Record,
 }
 
 /// A message of our own.
@@ -242,6 +244,12 @@ impl OwnMessage {
             (None, 0) => State::Queued,
             (None, copies) => State::Stored(copies),
         }
+    }
+
+    /// Whether somebody wrote it, and it is told of.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        matches!(self.piece, Piece::None | Piece::Manifest { .. })
     }
 
     /// Whether it is part of larger content.

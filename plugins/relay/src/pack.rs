@@ -1,6 +1,5 @@
 //! Sending larger content: its manifest is sealed at once, and its parts one a turn, so that nothing else waits for them. PROTOCOL 3.9
 
-use crate::card::Card;
 use crate::head::{Head, Kind};
 use crate::limits::{MESSAGE_BYTES_MAX, PACKINGS_MAX};
 use crate::manifest::Manifest;
@@ -9,14 +8,14 @@ use crate::nodes::refused;
 use crate::outbox::Outbox;
 use crate::outbox_disk;
 use crate::own_message::{OwnMessage, Piece};
-use crate::packet::{MessageId, Tag};
-use crate::seal::{Envelope, SealError, seal, seal_manifest};
+use crate::packet::{MessageId, Token};
+use crate::seal::{Envelope, Recipient, SealError, seal, seal_manifest};
 use crate::send::{self, SentReply};
 use crate::settings::RelaySettings;
 use bytes::Bytes;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{CallError, Due, Now, Random, Reply, Responder, Time, Timers};
-use dunlin_net::{Identity, PeerId};
+use dunlin_net::Identity;
 
 /// Fires when the next part is to be sealed.
 pub(crate) struct PackTimer;
@@ -25,43 +24,42 @@ pub(crate) struct PackTimer;
 #[derive(Component)]
 pub(crate) struct Packing {
     node: Entity,
-    to: PeerId,
+    to: Recipient,
     envelope: Envelope,
     manifest: Manifest,
     content: Bytes,
     id: MessageId,
     own: Option<OwnMessage>,
-    tags: Vec<Tag>,
+    tokens: Vec<Token>,
     parts: Vec<(MessageId, OwnMessage)>,
-    answer: Option<Responder>,
+    pub(crate) answer: Option<Responder>,
 }
 
 /// Begins with content of `bytes` that no message holds.
 pub(crate) fn begin(
     (node, from): (Entity, &Identity),
-    card: &Card,
+    to: Recipient,
     envelope: Envelope,
     (manifest, content): (Manifest, Bytes),
-    answer: Responder,
     random: &mut Random,
     now: Time,
 ) -> Result<Packing, SealError> {
-    let sealed = seal_manifest(from, &card.id(), envelope, &manifest, &mut random.0)?;
-    let (message, tags) = (sealed.message, sealed.parts.clone());
-    let mut own = OwnMessage::of(card.id(), sealed, manifest.sent_at_ms, now);
-    let parts = tags.len() as u16; // At most 256.
+    let sealed = seal_manifest(from, to, envelope, &manifest, &mut random.0)?;
+    let (message, tokens) = (sealed.message, sealed.parts.clone());
+    let mut own = OwnMessage::of(to.id, sealed, manifest.sent_at_ms, now);
+    let parts = tokens.len() as u16; // At most 256.
     own.piece = Piece::Manifest { parts };
     Ok(Packing {
         node,
-        to: card.id(),
+        to,
         envelope,
         manifest,
         content,
         id: message,
         own: Some(own),
-        tags,
+        tokens,
         parts: Vec::new(),
-        answer: Some(answer),
+        answer: None,
     })
 }
 
@@ -91,15 +89,15 @@ impl Packing {
             sent_at_ms: self.manifest.sent_at_ms,
             message: self.content[from_byte..to_byte].to_vec(),
         };
-        let tag = self.tags[number];
+        let tag = self.tokens[number].tag();
         let envelope = Envelope {
             tag,
             ..self.envelope
         };
-        let sealed = seal(from, &self.to, envelope, &head, &mut random.0)
+        let sealed = seal(from, self.to, envelope, &head, &mut random.0)
             .map_err(|error| refused("message", &error))?;
         let id = sealed.message;
-        let mut own = OwnMessage::of(self.to, sealed, self.manifest.sent_at_ms, now);
+        let mut own = OwnMessage::of(self.to.id, sealed, self.manifest.sent_at_ms, now);
         own.piece = Piece::Part {
             of: self.id,
             number: number as u16, // At most 256.
@@ -129,6 +127,7 @@ impl Packing {
             id: self.id.to_string(),
             packet: manifest.packet_id().to_string(),
             bytes: parts.sum::<usize>() + manifest.bytes(),
+            forward_secret: self.to.prekey.is_some(),
         })?;
         for (part, own) in self.parts.drain(..) {
             outbox.add(part, own);
@@ -166,7 +165,7 @@ pub(crate) fn pack_parts(
             continue;
         };
         let own = (identity, settings);
-        let done = if packing.parts.len() < packing.tags.len() {
+        let done = if packing.parts.len() < packing.tokens.len() {
             packing.seal_next(own, &mut random, now.time).map(|()| None)
         } else {
             packing.finish(settings, &mut outbox)

@@ -56,6 +56,26 @@ sixteen_bytes! {
     MessageId
 }
 
+/// What a one-time tag is the hash of. Whoever knows it may fetch what lies under the tag; whoever knows the tag alone, as the holder of a
+/// contact card knows those of a mailbox, may not. PROTOCOL 4.2
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Token(pub [u8; 16]);
+
+impl Token {
+    /// The tag.
+    // PROTOCOL 4.2
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        Tag(hash16("dunlin 1 one-time tag", &self.0))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)") // Who reads a log is not to fetch by it.
+    }
+}
+
 /// `hash(context, data)` of the protocol, cut to 16 bytes.
 pub(crate) fn hash16(context: &str, data: &[u8]) -> [u8; 16] {
     let whole = blake3::derive_key(context, data);

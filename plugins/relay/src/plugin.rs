@@ -11,7 +11,7 @@ use crate::pack::PackTimer;
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
     allowance, arrive, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, pack,
-    receive, send, status, watch,
+    publish, receive, send, status, unsealed, watch,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -37,6 +37,8 @@ pub struct RelayPlugin {
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had.
     pub seen: Option<PathBuf>,
+    /// A file for the private halves of own prekeys.
+    pub prekeys: Option<PathBuf>,
 }
 
 impl Default for RelayPlugin {
@@ -48,6 +50,7 @@ impl Default for RelayPlugin {
             bandwidth,
             outbox,
             seen,
+            prekeys,
         } = RelaySettings::default();
         Self {
             carry,
@@ -56,6 +59,7 @@ impl Default for RelayPlugin {
             bandwidth,
             outbox,
             seen,
+            prekeys,
         }
     }
 }
@@ -93,6 +97,7 @@ impl Plugin for RelayPlugin {
             bandwidth,
             outbox,
             seen,
+            prekeys,
         } = self.clone();
         let settings = section.over(RelaySettings {
             carry,
@@ -101,6 +106,7 @@ impl Plugin for RelayPlugin {
             bandwidth,
             outbox,
             seen,
+            prekeys,
         });
         let world = app.world_mut();
         world.insert_resource(DefaultSettings(settings));
@@ -174,6 +180,8 @@ fn add_systems(app: &mut App) {
         arrive::put_together,
     );
     let plan = (
+        publish::publish_prekeys,
+        unsealed::seal_waiting,
         pack::pack_parts,
         send::place_sent,
         receive::plan_rounds,

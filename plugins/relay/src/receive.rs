@@ -95,9 +95,10 @@ pub(crate) fn settle_received(
                     errands.add(carrier, task, now.time);
                 }
             }
-            Task::Look { tag, .. } => {
-                gatherer.looked(*tag, &carrier);
-                collector.looked(*tag, &carrier);
+            Task::Look { token, .. } => {
+                let tag = token.tag();
+                gatherer.looked(tag, &carrier);
+                collector.looked(tag, &carrier);
                 if let Some(Frame::Fetched {
                     packet: Some(packet),
                     left,
@@ -105,9 +106,9 @@ pub(crate) fn settle_received(
                 }) = answer
                 {
                     // Whoever keeps a fragment knows its tag, and may put something else under it in front.
-                    if left > 0 && (gatherer.wants(*tag) || collector.wants(*tag)) {
-                        let (tag, after) = (*tag, packet.id());
-                        errands.add(carrier, Task::Look { tag, after }, now.time);
+                    if left > 0 && (gatherer.wants(tag) || collector.wants(tag)) {
+                        let (token, after) = (*token, packet.id());
+                        errands.add(carrier, Task::Look { token, after }, now.time);
                     }
                     let carrier = Some(carrier);
                     brought.write(PacketBrought {
@@ -128,7 +129,8 @@ pub(crate) fn settle_received(
             Task::Deposit { .. }
             | Task::Ask { .. }
             | Task::Count { .. }
-            | Task::HandOver { .. } => {}
+            | Task::HandOver { .. }
+            | Task::Prekeys { .. } => {}
         }
     }
 }

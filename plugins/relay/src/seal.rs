@@ -4,7 +4,8 @@ use crate::fragment::FragmentKey;
 use crate::head::{BadHead, Content, Head};
 use crate::limits::{HEADER_BYTES, SEAL_BYTES};
 use crate::manifest::Manifest;
-use crate::packet::{Class, DeleteSecret, Header, MessageId, Packet, Tag};
+use crate::packet::{Class, DeleteSecret, Header, MessageId, Packet, Tag, Token};
+use crate::prekeys::Prekeys;
 use dunlin_net::{Identity, PeerId};
 use hpke::aead::{AeadCtxR, AeadCtxS, ChaCha20Poly1305};
 use hpke::kdf::HkdfSha256;
@@ -41,8 +42,8 @@ pub struct Sealed {
     pub fragments: Vec<(Packet, DeleteSecret)>,
     /// By which sender and recipient name the message.
     pub message: MessageId,
-    /// Of a manifest, the tag of each part. PROTOCOL 3.9
-    pub parts: Vec<Tag>,
+    /// Of a manifest, what each part's tag is made of. PROTOCOL 3.9
+    pub parts: Vec<Token>,
 }
 
 /// What the recipient finds.
@@ -58,8 +59,8 @@ pub struct Opened {
     pub content: Content,
     /// What its fragments are opened with.
     pub fragments: Vec<FragmentKey>,
-    /// Where its parts lie, if it is a manifest. PROTOCOL 3.9
-    pub parts: Vec<Tag>,
+    /// By what its parts are fetched, if it is a manifest. PROTOCOL 3.9
+    pub parts: Vec<Token>,
 }
 
 /// Why a message was not sealed.
@@ -111,17 +112,43 @@ fn private_key(identity: &Identity) -> Result<PrivateKey, hpke::HpkeError> {
     PrivateKey::from_bytes(identity.agreement_secret().as_slice())
 }
 
+/// To whom a message is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipient {
+    /// Who.
+    pub id: PeerId,
+    /// The prekey of the message's day, if there is one; else the key of the identity is taken, and whoever has that in years to come opens the
+    /// message. PROTOCOL 4.5
+    pub prekey: Option<[u8; 32]>,
+}
+
+impl From<&PeerId> for Recipient {
+    fn from(id: &PeerId) -> Self {
+        let (id, prekey) = (*id, None);
+        Self { id, prekey }
+    }
+}
+
+impl Recipient {
+    fn public_key(&self) -> Result<PublicKey, hpke::HpkeError> {
+        match &self.prekey {
+            Some(prekey) => PublicKey::from_bytes(prekey),
+            None => public_key(&self.id),
+        }
+    }
+}
+
 /// Seals a message from `from` to `to`. Takes three scalar multiplications of the curve and two of its base.
 // PROTOCOL 3.3
 pub fn seal(
     from: &Identity,
-    to: &PeerId,
+    to: impl Into<Recipient>,
     envelope: Envelope,
     head: &Head,
     random: &mut impl CryptoRng,
 ) -> Result<Sealed, SealError> {
     let (class, content, parts) = head.encode()?;
-    let (mut sealed, exporter) = seal_content(from, to, envelope, class, content, random)?;
+    let (mut sealed, exporter) = seal_content(from, to.into(), envelope, class, content, random)?;
     for (number, part) in (0..).zip(parts) {
         let key = FragmentKey::export(number, |what, out| exporter.export(what, out));
         let key = key.map_err(|_| SealError::Key)?;
@@ -136,35 +163,38 @@ pub fn seal(
 // PROTOCOL 3.9
 pub fn seal_manifest(
     from: &Identity,
-    to: &PeerId,
+    to: impl Into<Recipient>,
     envelope: Envelope,
     manifest: &Manifest,
     random: &mut impl CryptoRng,
 ) -> Result<Sealed, SealError> {
     let (class, content) = manifest.encode();
-    let (mut sealed, exporter) = seal_content(from, to, envelope, class, content, random)?;
-    let tags = part_tags(manifest, |what, out| exporter.export(what, out));
+    let (mut sealed, exporter) = seal_content(from, to.into(), envelope, class, content, random)?;
+    let tags = part_tokens(manifest, |what, out| exporter.export(what, out));
     sealed.parts = tags.map_err(|_| SealError::Key)?;
     Ok(sealed)
 }
 
-/// Where the parts of a manifest lie, by the exporter of its outer seal.
+/// By what the parts of a manifest are fetched, by the exporter of its outer seal.
 // PROTOCOL 3.9
-fn part_tags<E>(
+fn part_tokens<E>(
     manifest: &Manifest,
     export: impl Fn(&[u8], &mut [u8]) -> Result<(), E>,
-) -> Result<Vec<Tag>, E> {
-    let tag = |number: u16| {
-        let mut tag = Tag([0; 16]);
-        export(&[&b"part"[..], &number.to_le_bytes()].concat(), &mut tag.0)?;
-        Ok(tag)
+) -> Result<Vec<Token>, E> {
+    let token = |number: u16| {
+        let mut token = Token([0; 16]);
+        export(
+            &[&b"part"[..], &number.to_le_bytes()].concat(),
+            &mut token.0,
+        )?;
+        Ok(token)
     };
-    (0..manifest.parts() as u16).map(tag).collect() // At most 256.
+    (0..manifest.parts() as u16).map(token).collect() // At most 256.
 }
 
 fn seal_content(
     from: &Identity,
-    to: &PeerId,
+    to: Recipient,
     envelope: Envelope,
     class: Class,
     content: Vec<u8>,
@@ -179,7 +209,7 @@ fn seal_content(
     if !(1..=crate::limits::EXPIRY_HOURS_MAX).contains(&expiry_hours) {
         return Err(SealError::Expiry(expiry_hours));
     }
-    let sealed = seal_bytes(from, to, random, &content, |delete_hash| Header {
+    let sealed = seal_bytes(from, &to, random, &content, |delete_hash| Header {
         class,
         day,
         expiry_hours,
@@ -191,13 +221,13 @@ fn seal_content(
 
 fn seal_bytes(
     from: &Identity,
-    to: &PeerId,
+    to: &Recipient,
     random: &mut impl CryptoRng,
     content: &[u8],
     header: impl FnOnce([u8; 16]) -> Header,
 ) -> Result<(Sealed, Sender), hpke::HpkeError> {
-    let recipient = public_key(to)?;
-    let outer_info = info(b"dunlin 1 seal", to);
+    let recipient = to.public_key()?;
+    let outer_info = info(b"dunlin 1 seal", &to.id);
     let base = OpModeS::Base;
     let (enc, mut outer): (_, Sender) =
         setup_sender_with_rng(&base, &recipient, &outer_info, random)?;
@@ -208,7 +238,7 @@ fn seal_bytes(
     let header = header(DeleteSecret::new(*secret).hash()).encode();
 
     let keys = (private_key(from)?, public_key(&from.id())?);
-    let inner_info = info(b"dunlin 1 auth", to);
+    let inner_info = info(b"dunlin 1 auth", &to.id);
     let auth = OpModeS::Auth(keys);
     let (inner_enc, mut inner): (_, Sender) =
         setup_sender_with_rng(&auth, &recipient, &inner_info, random)?;
@@ -238,15 +268,32 @@ fn seal_bytes(
 /// Opens a packet that was sealed to `me`. Takes four scalar multiplications if it was, one if not.
 // PROTOCOL 3.3
 pub fn open(me: &Identity, packet: &Packet) -> Result<Opened, OpenError> {
+    let secret_key = private_key(me).map_err(|_| OpenError::Outer)?;
+    open_with(me, &secret_key, packet)
+}
+
+/// The same of one that may have been sealed to the prekey of its day, which is tried first.
+// PROTOCOL 4.5
+pub fn open_own(me: &Identity, prekeys: &Prekeys, packet: &Packet) -> Result<Opened, OpenError> {
+    if let Some(half) = prekeys.key(packet.day()) {
+        let half = PrivateKey::from_bytes(&half[..]).map_err(|_| OpenError::Outer)?;
+        let opened = open_with(me, &half, packet);
+        if !matches!(opened, Err(OpenError::Outer)) {
+            return opened;
+        }
+    }
+    open(me, packet)
+}
+
+fn open_with(me: &Identity, secret_key: &PrivateKey, packet: &Packet) -> Result<Opened, OpenError> {
     let outer = |_| OpenError::Outer;
     let inner = |_| OpenError::Inner;
     let header = packet.sealed_header();
-    let secret_key = private_key(me).map_err(outer)?;
     let (enc, sealed) = packet.body().split_at(32);
     let enc = EncappedKey::from_bytes(enc).map_err(outer)?;
     let outer_info = info(b"dunlin 1 seal", &me.id());
     let mut context: Receiver =
-        setup_receiver(&OpModeR::Base, &secret_key, &enc, &outer_info).map_err(outer)?;
+        setup_receiver(&OpModeR::Base, secret_key, &enc, &outer_info).map_err(outer)?;
     let inside = Zeroizing::new(context.open(sealed, &header).map_err(outer)?);
 
     let (sender, rest) = inside.split_first_chunk().ok_or(OpenError::SenderId)?;
@@ -256,7 +303,7 @@ pub fn open(me: &Identity, packet: &Packet) -> Result<Opened, OpenError> {
     let mode = OpModeR::Auth(public_key(&from).map_err(inner)?);
     let inner_info = info(b"dunlin 1 auth", &me.id());
     let mut auth: Receiver =
-        setup_receiver(&mode, &secret_key, &inner_enc, &inner_info).map_err(inner)?;
+        setup_receiver(&mode, secret_key, &inner_enc, &inner_info).map_err(inner)?;
     let content = Zeroizing::new(auth.open(sealed, &header).map_err(inner)?);
 
     let mut secret = Zeroizing::new([0; 16]);
@@ -274,7 +321,7 @@ pub fn open(me: &Identity, packet: &Packet) -> Result<Opened, OpenError> {
     };
     let parts = match &content {
         Content::Manifest(manifest) => {
-            let tags = part_tags(manifest, |what, out| context.export(what, out));
+            let tags = part_tokens(manifest, |what, out| context.export(what, out));
             tags.map_err(outer)?
         }
         _ => Vec::new(),

@@ -160,13 +160,19 @@ fn a_packet_that_could_not_be_ended_is_refused() {
         day,
         expiry_hours,
     } = ENVELOPE;
-    let sealed = seal_bytes(&alice, &bob.id(), random, &content, |_| Header {
-        class,
-        day,
-        expiry_hours,
-        tag,
-        delete_hash: [7; 16],
-    });
+    let sealed = seal_bytes(
+        &alice,
+        &Recipient::from(&bob.id()),
+        random,
+        &content,
+        |_| Header {
+            class,
+            day,
+            expiry_hours,
+            tag,
+            delete_hash: [7; 16],
+        },
+    );
     let packet = sealed.map(|(sealed, _)| sealed.packet).ok().unwrap();
     assert_eq!(open(&bob, &packet).unwrap_err(), OpenError::DeleteHash);
 }

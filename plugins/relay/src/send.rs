@@ -5,7 +5,8 @@ use crate::card::Card;
 use crate::carriers::{Carriers, at_work};
 use crate::drops::{DropReason, Drops};
 use crate::errands::Errands;
-use crate::head::{Head, Kind};
+use crate::frames::Frame;
+use crate::head::{BadHead, Head, Kind};
 use crate::life::day_of;
 use crate::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX, PART_PLACES};
 use crate::manifest::Manifest;
@@ -14,18 +15,18 @@ use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::outbox::Outbox;
 use crate::outbox_answers::Word;
 use crate::outbox_disk;
-use crate::own_message::OwnMessage;
-use crate::pack::{self, PackTimer, Packing};
+use crate::pack::{self, Packing};
 use crate::packet::MessageId;
 use crate::placement::place;
+use crate::prekey_search::PrekeyBook;
 use crate::receipts::Receipts;
-use crate::seal::{Envelope, seal};
-use crate::settings::RelaySettings;
+use crate::seal::SealError;
 use crate::task::Task;
+use crate::unsealed::{self, Unsealed};
 use bytes::Bytes;
 use dunlin_engine::bevy_ecs::prelude::*;
-use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params, Random, Timers};
-use dunlin_net::{AddressBook, Identity, PeerId};
+use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params, Random};
+use dunlin_net::{AddressBook, PeerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -48,12 +49,13 @@ pub(crate) struct SentReply {
     pub(crate) id: String,
     pub(crate) packet: String,
     pub(crate) bytes: usize,
+    /// Sealed to a key of the recipient's that is erased in days; else to that of the identity: no other was to be found.
+    pub(crate) forward_secret: bool,
 }
 
 type Sender<'a> = (
-    &'a Identity,
-    &'a RelaySettings,
-    &'a mut Outbox,
+    &'a Outbox,
+    &'a mut PrekeyBook,
     &'a mut Random,
     &'a mut AddressBook,
     Option<&'a ClockError>,
@@ -64,8 +66,8 @@ pub(crate) fn call_send(
     In(call): In<Call<SendParams>>,
     names: Nodes,
     mut nodes: Query<Sender>,
-    packings: Query<&Packing>,
-    (now, mut timers): (Res<Now>, ResMut<Timers>),
+    (packings, waiting): (Query<&Packing>, Query<&Unsealed>),
+    now: Res<Now>,
     mut work: MessageWriter<Work>,
     mut commands: Commands,
 ) -> Result<Answer, CallError> {
@@ -78,58 +80,49 @@ pub(crate) fn call_send(
         ..
     } = &call.params;
     let (name, text) = (name.clone(), text.clone());
-    let (identity, settings, mut outbox, mut random, mut book, clock) =
+    let (outbox, mut prekeys, mut random, mut book, clock) =
         nodes.get_mut(node).map_err(|error| failed(&error))?;
     let card: Card = to.parse().map_err(|error| refused("card", &error))?;
-    let unix_ms = now.unix_ms_of(clock);
-    let day = day_of(unix_ms);
-    let envelope = Envelope {
-        tag: card.mailbox().tag(day),
-        day,
-        expiry_hours: hours.unwrap_or(EXPIRY_HOURS_MAX),
-    };
+    let expiry_hours = hours.unwrap_or(EXPIRY_HOURS_MAX);
+    if !(1..=EXPIRY_HOURS_MAX).contains(&expiry_hours) {
+        return Err(refused("message", &SealError::Expiry(expiry_hours)));
+    }
     let body = text.map_or_else(|| call.body.clone(), Bytes::from);
-    let unsealed = pack::room(&packings, node)?;
+    check(name.clone(), &body).map_err(|error| refused("message", &error))?;
+    let unsealed = pack::room(&packings, node)? + unsealed::room(&waiting, node)?;
     outbox
         .has_room(unsealed + body.len())
         .map_err(|error| refused("full", &error))?;
     for address in card.addresses() {
         book.note(card.id(), *address, &mut random.0);
     }
+    let day = day_of(now.unix_ms_of(clock));
+    if prekeys.of(&card.id(), day, now.time).is_none() {
+        prekeys.search(card.id(), card.mailbox(), day, now.time);
+    }
+    commands.spawn(Unsealed {
+        node,
+        card,
+        name,
+        body,
+        expiry_hours,
+        answer: Some(call.later()),
+    });
+    work.write(Work { node });
+    Ok(Answer::Later)
+}
+
+/// Whether it can be sent at all: what is wrong is said at once.
+fn check(name: Option<String>, body: &[u8]) -> Result<(), BadHead> {
     if body.len() > MESSAGE_BYTES_MAX {
-        let manifest = Manifest::of(name, unix_ms, &body);
-        let manifest = manifest.map_err(|error| refused("message", &error))?;
-        let own = (node, identity);
-        let content = (manifest, body);
-        let answer = call.later();
-        let packing = pack::begin(own, &card, envelope, content, answer, &mut random, now.time)
-            .map_err(|error| refused("message", &error))?;
-        let packing = commands.spawn(packing).id();
-        timers.set::<PackTimer>(packing, now.time);
-        return Ok(Answer::Later);
+        return Manifest::of(name, 0, body).map(drop);
     }
     let head = Head {
         kind: name.map_or(Kind::Text, Kind::File),
-        sent_at_ms: unix_ms,
+        sent_at_ms: 0,
         message: body.to_vec(),
     };
-    let sealed = seal(identity, &card.id(), envelope, &head, &mut random.0)
-        .map_err(|error| refused("message", &error))?;
-    let packet = sealed.packet.id().to_string();
-    let id = sealed.message;
-    let message = OwnMessage::of(card.id(), sealed, unix_ms, now.time);
-    let bytes = message.bytes();
-    if let Some(dir) = &settings.outbox {
-        outbox_disk::save(dir, id, &message).map_err(|error| not_kept(dir, &error))?;
-        if let Some(oldest) = outbox.add(id, message) {
-            forget(dir, oldest);
-        }
-    } else {
-        outbox.add(id, message);
-    }
-    work.write(Work { node });
-    let id = id.to_string();
-    Answer::of(SentReply { id, packet, bytes })
+    head.encode().map(drop)
 }
 
 pub(crate) fn not_kept(dir: &std::path::Path, error: &std::io::Error) -> CallError {
@@ -152,6 +145,8 @@ type Settler<'a> = (
     &'a mut Receipts,
     &'a Carriers,
     &'a mut Drops,
+    &'a mut PrekeyBook,
+    Option<&'a ClockError>,
 );
 
 pub(crate) fn settle_sent(
@@ -160,7 +155,8 @@ pub(crate) fn settle_sent(
     now: Res<Now>,
 ) {
     for ErrandDone { node, done } in ended.read() {
-        let Ok((mut outbox, mut errands, mut receipts, carriers, mut drops)) = nodes.get_mut(*node)
+        let Ok((mut outbox, mut errands, mut receipts, carriers, mut drops, mut prekeys, clock)) =
+            nodes.get_mut(*node)
         else {
             continue;
         };
@@ -196,6 +192,21 @@ pub(crate) fn settle_sent(
                         let holders = holders.filter(|holder| !near.contains(holder));
                         receipts.tell(id, &secret, holders, now.time);
                     }
+                }
+            }
+            Task::Prekeys { of, token, .. } => {
+                let day = day_of(now.unix_ms_of(clock));
+                let found = match &answer {
+                    Some(Frame::Fetched {
+                        packet: Some(packet),
+                        left,
+                        ..
+                    }) => Some((packet, *left)),
+                    _ => None,
+                };
+                if let Some(after) = prekeys.found(of, found, day, now.time) {
+                    let (of, token) = (*of, *token);
+                    errands.add(carrier, Task::Prekeys { of, token, after }, now.time);
                 }
             }
             Task::Fetch { .. }

@@ -16,6 +16,8 @@ use crate::limits::CACHE_BYTES;
 use crate::mirror::Mirror;
 use crate::outbox::Outbox;
 use crate::outbox_disk;
+use crate::prekey_search::PrekeyBook;
+use crate::prekeys::Prekeys;
 use crate::receipts::Receipts;
 use crate::seen::Seen;
 use crate::tombstones::Tombstones;
@@ -40,6 +42,8 @@ pub struct RelaySettings {
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had; without it one may be shown twice after a restart.
     pub seen: Option<PathBuf>,
+    /// A file for the private halves of own prekeys; without it what was sealed to them cannot be opened after a restart.
+    pub prekeys: Option<PathBuf>,
 }
 
 impl Default for RelaySettings {
@@ -51,6 +55,7 @@ impl Default for RelaySettings {
             bandwidth: None,
             outbox: None,
             seen: None,
+            prekeys: None,
         }
     }
 }
@@ -65,6 +70,7 @@ pub(crate) struct Section {
     hand_over: Option<bool>,
     outbox: Option<PathBuf>,
     seen: Option<PathBuf>,
+    prekeys: Option<PathBuf>,
 }
 
 impl Section {
@@ -76,6 +82,7 @@ impl Section {
             bandwidth: self.bandwidth.or(program.bandwidth),
             outbox: self.outbox.or(program.outbox),
             seen: self.seen.or(program.seen),
+            prekeys: self.prekeys.or(program.prekeys),
         }
     }
 }
@@ -146,6 +153,11 @@ fn equip_all(
             Some(path) => Seen::open(path, day_of(unix_ms))
                 .map_err(|error| format!("{} cannot be used: {error}", path.display()))?,
         };
+        let prekeys = match &settings.prekeys {
+            None => Prekeys::default(),
+            Some(path) => Prekeys::open(path, day_of(unix_ms))
+                .map_err(|error| format!("{} cannot be used: {error}", path.display()))?,
+        };
         let capacity = if settings.carry {
             settings.cache_bytes
         } else {
@@ -170,7 +182,7 @@ fn equip_all(
             (Errands::default(), outbox, Receipts::default()),
             (
                 Fetcher::default(),
-                DayKeys::default(),
+                (DayKeys::default(), prekeys, PrekeyBook::default()),
                 Inbox::default(),
                 Gatherer::default(),
                 Collector::default(),
@@ -226,6 +238,8 @@ mod tests {
             size_of::<Receipts>(),
             size_of::<Fetcher>(),
             size_of::<DayKeys>(),
+            size_of::<Prekeys>(),
+            size_of::<PrekeyBook>(),
             size_of::<Inbox>(),
             size_of::<Gatherer>(),
             size_of::<Collector>(),

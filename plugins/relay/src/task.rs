@@ -1,7 +1,8 @@
 //! What a node may ask of a carrier, and which frame answers it.
 
 use crate::frames::Frame;
-use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Token};
+use dunlin_net::PeerId;
 
 /// What is asked of one carrier.
 #[derive(Debug, Clone)]
@@ -27,7 +28,13 @@ pub(crate) enum Task {
         after: PacketId,
     },
     Look {
-        tag: Tag,
+        token: Token,
+        after: PacketId,
+    },
+    /// The record of somebody's prekeys.
+    Prekeys {
+        of: PeerId,
+        token: Token,
         after: PacketId,
     },
     Subscribe {
@@ -55,7 +62,7 @@ impl Task {
                 Task::Ask { .. } | Task::Count { .. },
                 Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
             ) | (
-                Task::Fetch { .. } | Task::Look { .. },
+                Task::Fetch { .. } | Task::Look { .. } | Task::Prekeys { .. },
                 Frame::Fetched { .. } | Frame::Refused { kind: f::FETCH, .. }
             ) | (
                 Task::Subscribe { .. },

@@ -9,7 +9,7 @@ use dunlin_engine::{App, Turn};
 use dunlin_net::{CloseReason, Dial, FrameIn, FrameOut, HangUp, Peer};
 use dunlin_relay::{
     Cache, Claim, DeleteSecret, DropReason, HeldBy, Mailbox, Mirror, Packet, PacketArrived,
-    PacketId, Reason, Tombstones, Withheld, day_of,
+    PacketId, Reason, Token, Tombstones, Withheld, day_of,
 };
 use scene::{Kind, NOON, Scene, Who, carrier, minutes, seconds};
 
@@ -105,7 +105,7 @@ fn packet(tag: u8, filling: u8, day: u16, expiry_hours: u16) -> Packet {
     bytes.extend(day.to_le_bytes());
     bytes.extend(expiry_hours.to_le_bytes());
     bytes.extend([0; 8]);
-    bytes.extend([tag; 16]);
+    bytes.extend(Token([tag; 16]).tag().0);
     bytes.extend(DeleteSecret::new(SECRET).hash());
     bytes.resize(320, filling);
     Packet::parse(bytes.into()).unwrap()
@@ -292,10 +292,10 @@ fn a_mailbox_opens_to_its_key_on_this_link_and_to_nobody_else() {
 fn a_link_subscribes_to_32_tags_hears_of_them_and_leaves_nothing_behind() {
     let mut stranger = Stranger::before(carrier());
     for n in 0..32 {
-        let claim = Claim::Once(dunlin_relay::Tag([n; 16]));
+        let claim = Claim::Once(Token([n; 16]));
         assert_eq!(stranger.say(0x24, &shown(&claim))[0].0, 0x25);
     }
-    let claim = Claim::Once(dunlin_relay::Tag([99; 16]));
+    let claim = Claim::Once(Token([99; 16]));
     let answer = &stranger.say(0x24, &shown(&claim))[0];
     assert_eq!(refusal(answer), (0x24, Reason::OverShare as u8));
     assert_eq!(stranger.drops(DropReason::TooManyTags), 1);
@@ -325,7 +325,7 @@ fn a_link_subscribes_to_32_tags_hears_of_them_and_leaves_nothing_behind() {
 #[test]
 fn who_subscribes_and_closes_in_one_breath_leaves_nothing_behind() {
     let mut stranger = Stranger::before(carrier());
-    let claim = Claim::Once(dunlin_relay::Tag([1; 16]));
+    let claim = Claim::Once(Token([1; 16]));
     let (peer, world) = (stranger.link, stranger.scene.world());
     for (kind, body) in [(0x24, shown(&claim)), (CLOSE, vec![3])] {
         let body = Bytes::from(body);
@@ -353,7 +353,7 @@ fn a_packet_leaves_when_its_time_is_over() {
 
 fn refuse_sevens(mut arrived: MessageMutator<PacketArrived>) {
     for arrival in arrived.read() {
-        if arrival.packet.tag().0 == [7; 16] {
+        if arrival.packet.tag() == Token([7; 16]).tag() {
             arrival.refused = Some(Reason::DoesNotCarry);
         }
     }
@@ -380,7 +380,7 @@ fn a_component_on_a_packet_withholds_it_and_its_entity_goes_with_it() {
     let entity = world.get::<Mirror>(node).unwrap().get(kept.id()).unwrap();
     assert_eq!(world.get::<PacketId>(entity), Some(&kept.id()));
     assert_eq!(world.get::<HeldBy>(entity).unwrap().0, node);
-    let claim = Claim::Once(kept.tag());
+    let claim = Claim::Once(Token([6; 16]));
     assert_eq!(stranger.say(0x22, &fetch(&claim))[0].1.len(), 6 + 320);
     stranger.scene.world().entity_mut(entity).insert(Withheld);
     assert_eq!(stranger.say(0x22, &fetch(&claim))[0].1.len(), 6);
@@ -423,7 +423,7 @@ fn what_does_not_fit_the_owners_bytes_a_second_is_refused_counted_and_welcome_la
     assert_eq!(stranger.drops(DropReason::Bandwidth), 1);
     // Who repeats a request because the answer was lost is answered again.
     assert_eq!(stranger.deposit(&small(0)).0, 0x21);
-    let claim = Claim::Once(small(0).tag());
+    let claim = Claim::Once(Token([1; 16]));
     stranger.scene.run.run_for(seconds(20));
     assert_eq!(stranger.say(0x22, &fetch(&claim))[0].0, 0x23);
     assert_eq!(stranger.deposit(&small(5)).0, 0x21);
@@ -438,7 +438,7 @@ fn a_limit_of_nothing_carries_nothing_either_way_and_says_so() {
     let mut stranger = Stranger::before(carrier());
     let kept = packet(1, 1, today(), 300);
     assert_eq!(stranger.deposit(&kept).0, 0x21);
-    let claim = Claim::Once(kept.tag());
+    let claim = Claim::Once(Token([1; 16]));
     assert_eq!(stranger.say(0x24, &shown(&claim))[0].0, 0x25);
     stranger.limits(serde_json::json!({ "bandwidth": 0 }));
     let answer = stranger.deposit(&packet(1, 2, today(), 300));
@@ -447,7 +447,7 @@ fn a_limit_of_nothing_carries_nothing_either_way_and_says_so() {
     assert_eq!(refusal(answer), (0x22, Reason::DoesNotCarry as u8));
     assert_eq!(stranger.drops(DropReason::Bandwidth), 2);
     // An empty page is no packet.
-    let nobody = Claim::Once(dunlin_relay::Tag([9; 16]));
+    let nobody = Claim::Once(Token([9; 16]));
     assert_eq!(stranger.say(0x22, &fetch(&nobody))[0].0, 0x23);
 }
 
@@ -455,7 +455,7 @@ fn a_limit_of_nothing_carries_nothing_either_way_and_says_so() {
 fn a_push_beyond_the_limit_is_counted_and_waits_for_the_next_fetch() {
     let mut stranger = Stranger::before(carrier());
     let kept = packet(1, 1, today(), 300);
-    let claim = Claim::Once(kept.tag());
+    let claim = Claim::Once(Token([1; 16]));
     assert_eq!(stranger.say(0x24, &shown(&claim))[0].0, 0x25);
     stranger.limits(serde_json::json!({ "bandwidth": 1 }));
     let mut pushed = 0;

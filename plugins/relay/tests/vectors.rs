@@ -157,6 +157,7 @@ fn fragments_are_these_bytes() {
             json!({
                 "packet": hex(packet.bytes()),
                 "id": packet.id().to_string(),
+                "token": hex(&key.token().0),
                 "tag": key.tag().to_string(),
                 "delete_secret": hex(key.secret().as_bytes()),
             })
@@ -206,7 +207,11 @@ fn a_manifest_and_where_its_parts_lie_are_these_bytes() {
     };
     let mut random = ChaCha20Rng::from_seed([6; 32]);
     let sealed = seal_manifest(&alice, &bob.id(), envelope, &manifest, &mut random).unwrap();
-    let tags: Vec<String> = sealed.parts.iter().map(ToString::to_string).collect();
+    let tags: Vec<String> = sealed
+        .parts
+        .iter()
+        .map(|token| token.tag().to_string())
+        .collect();
     // Its last part, 18,928 bytes in 19 fragments.
     let last = Head {
         kind: Kind::Part,
@@ -214,7 +219,7 @@ fn a_manifest_and_where_its_parts_lie_are_these_bytes() {
         message: content[131_072..].to_vec(),
     };
     let under = Envelope {
-        tag: sealed.parts[2],
+        tag: sealed.parts[2].tag(),
         ..envelope
     };
     let part = seal(&alice, &bob.id(), under, &last, &mut random).unwrap();
@@ -236,7 +241,11 @@ fn a_manifest_and_where_its_parts_lie_are_these_bytes() {
     let packet = |value: &Value| Packet::parse(unhex(value).into()).unwrap();
     let opened = open(&bob, &packet(&kept["manifest"])).unwrap();
     assert_eq!(opened.content, Content::Manifest(manifest));
-    let tags: Vec<String> = opened.parts.iter().map(ToString::to_string).collect();
+    let tags: Vec<String> = opened
+        .parts
+        .iter()
+        .map(|token| token.tag().to_string())
+        .collect();
     assert_eq!(json!(tags), kept["tags"]);
     let part = open(&bob, &packet(&kept["part_head"])).unwrap();
     assert_eq!((part.from, part.fragments.len()), (opened.from, 19));

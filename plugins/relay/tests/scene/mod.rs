@@ -11,7 +11,10 @@ use dunlin_engine::{
 use dunlin_net::{
     Bound, DatagramIn, DatagramOut, Identity, LinkPlugin, LinkSettings, NetSystems, PeerId,
 };
-use dunlin_relay::{Cache, Carriers, DropReason, Drops, Mailbox, RelayPlugin, RelaySettings};
+use dunlin_relay::{
+    Cache, Carriers, DropReason, Drops, Mailbox, MailboxPublic, RelayPlugin, RelaySettings, Tag,
+    prekey_tokens,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -107,6 +110,7 @@ pub struct Scene {
     pub client: Client,
     entry: Vec<(Option<PeerId>, SocketAddr)>,
     next_address: u16,
+    mailboxes: Vec<MailboxPublic>,
 }
 
 /// What differs between nodes.
@@ -116,6 +120,7 @@ pub struct Kind {
     pub mailbox: bool,
     pub outbox: Option<PathBuf>,
     pub seen: Option<PathBuf>,
+    pub prekeys: Option<PathBuf>,
     pub clock_ms: i64,
     pub cache_bytes: Option<u64>,
     pub hand_over: bool,
@@ -166,6 +171,7 @@ impl Scene {
             client,
             entry: Vec::new(),
             next_address: 1,
+            mailboxes: Vec::new(),
         }
     }
 
@@ -191,6 +197,7 @@ impl Scene {
             hand_over: kind.hand_over,
             outbox: kind.outbox,
             seen: kind.seen,
+            prekeys: kind.prekeys,
             ..RelaySettings::default()
         };
         let again = self.next_address.into();
@@ -207,7 +214,9 @@ impl Scene {
             identity,
         ));
         if kind.mailbox {
-            spawned.insert(Mailbox::from_seed(&mailbox_seed(number)));
+            let mailbox = Mailbox::from_seed(&mailbox_seed(number));
+            self.mailboxes.push(mailbox.public().clone());
+            spawned.insert(mailbox);
         }
         let node = spawned.id();
         if self.entry.len() < 3 && kind.carry {
@@ -268,7 +277,7 @@ impl Scene {
     pub fn call(&mut self, name: &str, params: Value, body: &[u8]) -> Result<Reply, CallError> {
         let ticket = self.client.call(name, params, Bytes::copy_from_slice(body));
         let mut answer = None;
-        self.run.run_until(seconds(1), |_| {
+        self.run.run_until(seconds(10), |_| {
             answer = ticket.take();
             answer.is_some()
         });
@@ -343,8 +352,21 @@ impl Scene {
             .get(reason)
     }
 
+    /// What somebody keeps for others, but for records of prekeys.
     pub fn packets(&self, who: Who) -> usize {
-        self.run.app.world().get::<Cache>(who.node).unwrap().len()
+        let now = self.run.now();
+        let day = dunlin_relay::day_of(now.unix_ms);
+        let cache = self.run.app.world().get::<Cache>(who.node).unwrap();
+        let all = cache.longest_lived(cache.len(), now.time);
+        let is_record = |tag: Tag| {
+            let mut mailboxes = self.mailboxes.iter();
+            mailboxes.any(|mailbox| {
+                let mut tokens = prekey_tokens(mailbox, day).into_iter();
+                tokens.any(|token| token.tag() == tag)
+            })
+        };
+        let mail = all.iter().filter(|packet| !is_record(packet.tag()));
+        mail.count()
     }
 
     pub fn known(&self, who: Who) -> usize {

@@ -184,6 +184,7 @@ impl Sim {
                 cache_bytes: kind.cache_bytes,
                 outbox: disk.as_ref().map(|folder| folder.join("outbox")),
                 seen: disk.as_ref().map(|folder| folder.join("seen")),
+                prekeys: disk.as_ref().map(|folder| folder.join("prekeys")),
                 ..RelaySettings::default()
             },
             book,

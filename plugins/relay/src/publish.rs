@@ -1,0 +1,67 @@
+//! A node that receives publishes its prekeys once a day. In `Deliver`, set `RelaySystems::Plan`. PROTOCOL 4.5
+
+use crate::carriers::{Carriers, at_work};
+use crate::life::day_of;
+use crate::limits::PLACES;
+use crate::listeners::Receivers;
+use crate::mailbox::Mailbox;
+use crate::messages::Work;
+use crate::outbox::Outbox;
+use crate::own_message::{OwnMessage, OwnPacket, Piece};
+use crate::packet::MessageId;
+use crate::placement::place;
+use crate::prekeys::Prekeys;
+use crate::receipts::Receipts;
+use dunlin_engine::bevy_ecs::prelude::*;
+use dunlin_engine::{ClockError, Now, Random};
+use dunlin_net::Identity;
+
+type Publisher<'a> = (
+    (&'a Identity, &'a Mailbox),
+    (&'a mut Prekeys, &'a mut Outbox, &'a mut Receipts),
+    &'a mut Random,
+    &'a Carriers,
+    Option<&'a ClockError>,
+);
+
+pub(crate) fn publish_prekeys(
+    mut work: MessageReader<Work>,
+    mut nodes: Query<Publisher, With<Receivers>>,
+    now: Res<Now>,
+) {
+    for node in at_work(&mut work) {
+        let Ok(((identity, mailbox), own, mut random, carriers, clock)) = nodes.get_mut(node)
+        else {
+            continue;
+        };
+        let (mut prekeys, mut outbox, mut receipts) = own;
+        let unix_ms = now.unix_ms_of(clock);
+        let today = day_of(unix_ms);
+        if prekeys.tried(today) || carriers.list().is_empty() {
+            continue;
+        }
+        if prekeys.published(today).is_none() {
+            match prekeys.publish(identity, mailbox, unix_ms, &mut random.0) {
+                Ok(Some(old)) => {
+                    // Its carriers may forget it.
+                    let nearest = place(old.packet.tag(), carriers.list(), PLACES);
+                    let nearest = nearest.iter().map(|carrier| carrier.id);
+                    receipts.tell(old.packet.id(), &old.secret, nearest, now.time);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "no prekeys are published today, since they cannot be kept: what is sent to this device is not forward-secret");
+                }
+            }
+        }
+        prekeys.note_tried(today);
+        if let Some(published) = prekeys.published(today) {
+            let packet = published.packet.clone();
+            let id = MessageId(packet.id().0);
+            let parts = vec![OwnPacket::new(packet, now.time)];
+            let mut record = OwnMessage::new(identity.id(), parts, unix_ms, now.time);
+            record.piece = Piece::Record;
+            outbox.replace_record(id, record);
+        }
+    }
+}
