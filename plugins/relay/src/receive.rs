@@ -121,7 +121,9 @@ pub(crate) fn settle_received(
             Task::Deposit { .. }
             | Task::Ask { .. }
             | Task::Count { .. }
-            | Task::HandOver { .. } => {}
+            | Task::HandOver { .. }
+            | Task::List { .. }
+            | Task::Pull { .. } => {}
         }
     }
 }

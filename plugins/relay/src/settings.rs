@@ -16,6 +16,7 @@ use crate::mirror::Mirror;
 use crate::outbox::Outbox;
 use crate::outbox_disk;
 use crate::receipts::Receipts;
+use crate::repair::Repair;
 use crate::seen::Seen;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -160,6 +161,7 @@ fn equip_all(
                 Bandwidth::new(settings.bandwidth, now.time),
                 Tombstones::default(),
                 Drops::default(),
+                Repair::default(),
             ),
             (
                 Subscribers::default(),
@@ -216,6 +218,7 @@ mod tests {
             size_of::<Bandwidth>(),
             size_of::<Tombstones>(),
             size_of::<Drops>(),
+            size_of::<Repair>(),
             size_of::<Subscribers>(),
             size_of::<Mirror>(),
             size_of::<Carriers>(),
