@@ -93,6 +93,7 @@ pub use fetch::Subscribers;
 pub use fetcher::Fetcher;
 pub use fragment::FragmentKey;
 pub use gatherer::Gatherer;
+pub use hand_over::GoesAway;
 pub use head::{BadHead, Content, Head, Kind, Outline};
 pub use inbox::{Inbox, Received};
 pub use life::{Untimely, day_of, expiry_ms, life_left};

@@ -127,6 +127,8 @@ pub const NEIGHBOURS_MAX: usize = 32;
 pub const NEIGHBOUR_SILENT_MAX: Duration = Duration::from_mins(38);
 /// Carriers that one round dials at most to find those that are there. // guess
 pub const REPAIR_DIALS_MAX: usize = 40;
+/// Who has not answered a dial after this is not there: some seven datagrams instead of the 26 that a link would send. // guess
+pub const REPAIR_DIAL_MAX: Duration = Duration::from_secs(5);
 /// Carriers that were not there: remembered so that each round does not dial all of them again.
 pub const ABSENT_MAX: usize = 256;
 /// How long who was not there is not dialled again; doubled by each time it is not there, 16-fold at most. // guess

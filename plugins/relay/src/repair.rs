@@ -150,7 +150,11 @@ pub(crate) fn follow_repair(
         if let Ok((mut repair, _)) = nodes.get_mut(*node)
             && repair.asks_over(*peer)
         {
-            repair.state_mut().errands.link_up(*peer, now.time);
+            let state = repair.state_mut();
+            state.errands.link_up(*peer, now.time);
+            if let Some(since) = state.dialled.get_mut(peer) {
+                *since = None;
+            }
             at_work.insert(*node);
         }
     }
@@ -211,6 +215,9 @@ pub(crate) fn run_repair(
             peer.is_ok_and(|peer| now - peer.since >= SEEN_UP)
         });
         let state = repair.state_mut();
+        let reason = CloseReason::Idle;
+        let vain = state.give_up(now).into_iter();
+        hang_ups.write_batch(vain.map(|peer| HangUp { peer, reason }));
         for done in state.errands.take_done() {
             state.ended(done, &me, (cache, &mut tombstones), now, random);
         }
@@ -253,7 +260,7 @@ pub(crate) fn run_repair(
                             anonymous,
                         });
                         state.errands.dialling(carrier, link, now);
-                        state.dialled.insert(link);
+                        state.dialled.insert(link, Some(now));
                     }
                     Action::Send { link, request } => {
                         let frame = state.errands.task(request);
@@ -263,8 +270,7 @@ pub(crate) fn run_repair(
                     }
                     Action::HangUp(link) => {
                         // Links that were there before stay.
-                        if state.dialled.remove(&link) {
-                            let reason = CloseReason::Idle;
+                        if state.dialled.remove(&link).is_some() {
                             hang_ups.write(HangUp { peer: link, reason });
                         }
                     }

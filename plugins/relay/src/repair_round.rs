@@ -9,7 +9,8 @@ use crate::errands::{Done, Errands};
 use crate::frames::Frame;
 use crate::limits::{
     ABSENT_FIRST, ABSENT_MAX, ASK_BACK_AFTER, LISTED_MAX, LISTING_MAX, NEIGHBOURS, NEIGHBOURS_MAX,
-    PULLS_MAX, REPAIR_DIALS_MAX, REPAIR_EVERY, REPAIR_PAGES_MAX, REPAIR_RECEIPTS_MAX,
+    PULLS_MAX, REPAIR_DIAL_MAX, REPAIR_DIALS_MAX, REPAIR_EVERY, REPAIR_PAGES_MAX,
+    REPAIR_RECEIPTS_MAX,
 };
 use crate::neighbours::Neighbours;
 use crate::packet::{PacketId, Tag};
@@ -31,8 +32,8 @@ const LISTERS_MAX: usize = 3;
 pub(crate) struct State {
     pub(crate) neighbours: Neighbours,
     pub(crate) errands: Errands,
-    /// Links that were made for this alone.
-    pub(crate) dialled: BTreeSet<Entity>,
+    /// Links that were made for this alone; and since when they are dialled, until they are up.
+    pub(crate) dialled: BTreeMap<Entity, Option<Time>>,
     /// Who was not there, how often in a row, and until when it is left alone.
     absent: BTreeMap<PeerId, (u8, Time)>,
     /// Who asked us, and is to be asked in turn; and when.
@@ -75,7 +76,7 @@ impl State {
         State {
             neighbours: Neighbours::EMPTY,
             errands: Errands::EMPTY,
-            dialled: BTreeSet::new(),
+            dialled: BTreeMap::new(),
             absent: BTreeMap::new(),
             back: BTreeSet::new(),
             back_at: None,
@@ -193,6 +194,19 @@ impl State {
         let (after, until) = (cursor, cursor);
         self.errands.add(id, Task::List { after, until }, now);
         round.listing.insert(id);
+    }
+
+    /// Links on which nobody has answered for so long that there is nobody: they are to be hung up, and forgotten here.
+    pub(crate) fn give_up(&mut self, now: Time) -> Vec<Entity> {
+        let is_vain =
+            |since: &Option<Time>| since.is_some_and(|since| now - since >= REPAIR_DIAL_MAX);
+        let vain = self.dialled.iter().filter(|(_, since)| is_vain(since));
+        let vain: Vec<Entity> = vain.map(|(link, _)| *link).collect();
+        for link in &vain {
+            self.dialled.remove(link);
+            self.errands.link_down(*link, now);
+        }
+        vain
     }
 
     /// Where a carrier is that the round asks.
@@ -362,7 +376,9 @@ impl State {
         let listing = listing.map(|round| round.until);
         let later = |at: &Time| *at > now;
         let errands = self.errands.next_due().filter(later);
-        let all = [errands, listing, self.next, self.back_at];
+        let dials = self.dialled.values().flatten().min();
+        let dials = dials.map(|since| *since + REPAIR_DIAL_MAX);
+        let all = [errands, listing, dials, self.next, self.back_at];
         all.into_iter().flatten().min()
     }
 }
