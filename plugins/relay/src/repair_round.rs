@@ -15,7 +15,7 @@ use crate::limits::{
 use crate::neighbours::Neighbours;
 use crate::packet::{PacketId, Tag};
 use crate::placement::{Candidate, distance};
-use crate::rows::ListedRow;
+use crate::rows::{ListedRow, is_within};
 use crate::task::Task;
 use crate::tombstones::Tombstones;
 use dunlin_engine::Time;
@@ -56,13 +56,6 @@ struct Round {
     listed: BTreeMap<PacketId, (Tag, Vec<PeerId>)>,
     /// What is asked for, and who else has it.
     pulling: Option<BTreeMap<PacketId, Vec<PeerId>>>,
-}
-
-/// Whether `id` is one of those after `after` up to `until`, in the circle of ids; all are if the two are one.
-pub(crate) fn is_within(id: PacketId, after: PacketId, until: PacketId) -> bool {
-    let number = |id: PacketId| u128::from_be_bytes(id.0);
-    let from = |id: PacketId| number(id).wrapping_sub(number(after)).wrapping_sub(1);
-    from(id) <= from(until)
 }
 
 fn with_chance(time: std::time::Duration, random: &mut impl Rng) -> std::time::Duration {

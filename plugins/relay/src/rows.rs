@@ -31,6 +31,13 @@ impl ListedRow {
     }
 }
 
+/// Whether `id` is one of those after `after` up to `until`, in the circle of ids; all are if the two are one.
+pub(crate) fn is_within(id: PacketId, after: PacketId, until: PacketId) -> bool {
+    let number = |id: PacketId| u128::from_be_bytes(id.0);
+    let from = |id: PacketId| number(id).wrapping_sub(number(after)).wrapping_sub(1);
+    from(id) <= from(until)
+}
+
 /// Their number, then the rows.
 pub(crate) fn encode(rows: &[ListedRow], body: &mut Vec<u8>) {
     let rows = &rows[..rows.len().min(ROWS_MAX)];
@@ -62,6 +69,7 @@ pub(crate) fn decode(body: &[u8]) -> Option<Vec<ListedRow>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     // PROTOCOL 3.12
     #[test]
@@ -76,5 +84,27 @@ mod tests {
         body.resize(1 + 51 * ROW_BYTES, 0);
         assert_eq!(decode(&body), None);
         assert_eq!(decode(&[]), None);
+    }
+
+    proptest! {
+    #[test]
+    fn the_circle_of_ids_agrees_with_walking_it(after: u8, until: u8, id: u8) {
+        let at = |n: u8| {
+            let mut id = [0; 16];
+            id[15] = n;
+            PacketId(id)
+        };
+        // Of 256 ids, by steps; the rest of the circle lies between the last and the first.
+        let mut walked = after;
+        let mut within = false;
+        loop {
+            walked = walked.wrapping_add(1);
+            within |= walked == id;
+            if walked == until {
+                break;
+            }
+        }
+        prop_assert_eq!(is_within(at(id), at(after), at(until)), within);
+    }
     }
 }
