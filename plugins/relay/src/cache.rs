@@ -1,45 +1,21 @@
 //! The cache: what a carrier keeps for others, counted to the byte and shared out fairly.
 //!
-//! Who deposits is known by its prefix alone. Each prefix has at most a sixteenth; in a full cache the one that
+//! Who deposits is known by its prefix alone, and a copy that a neighbour gave is charged to its tag (`depositor.rs`). Each prefix has at most a sixteenth; in a full cache the one that
 //! holds most gives way (max-min), its packets of least work first, then those soonest to expire. A newcomer
 //! that would be the next to go is refused, so that its sender knows and stops.
 
-use crate::limits::{
-    CACHE_BYTES, FREE_PERCENT, FULL_PRICE_BITS, INDEX_BYTES, LEFT_MAX, PREFIX_SHARE,
-};
+use crate::depositor::Depositor;
+use crate::kept::{Kept, charge};
+use crate::limits::{CACHE_BYTES, FREE_PERCENT, FULL_PRICE_BITS, LEFT_MAX, PREFIX_SHARE};
 use crate::packet::{Packet, PacketId, Tag};
 use crate::seldom::{Empty, Seldom};
-use bytes::Bytes;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::Component};
-use dunlin_net::Prefix;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Included};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 /// In which order a prefix's packets go: least work, then soonest to expire.
 type Rank = (u8, Time, PacketId);
-
-struct Kept {
-    bytes: Box<[u8]>,
-    from: Prefix,
-    expires: Time,
-    work: u8,
-}
-
-impl Kept {
-    fn charge(&self) -> u64 {
-        charge(self.bytes.len())
-    }
-
-    fn packet(&self) -> Option<Packet> {
-        // Copied, so that no reader keeps an evicted packet's memory uncounted. It was checked when it came.
-        Packet::parse(Bytes::copy_from_slice(&self.bytes)).ok()
-    }
-}
-
-fn charge(packet_bytes: usize) -> u64 {
-    packet_bytes as u64 + INDEX_BYTES
-}
 
 #[derive(Default)]
 struct Share {
@@ -79,8 +55,8 @@ struct Packets {
     used: u64,
     packets: BTreeMap<PacketId, Kept>,
     tags: BTreeSet<(Tag, PacketId)>,
-    shares: BTreeMap<Prefix, Share>,
-    heaviest: BTreeSet<(u64, Prefix)>,
+    shares: BTreeMap<Depositor, Share>,
+    heaviest: BTreeSet<(u64, Depositor)>,
 }
 
 impl Empty for Packets {
@@ -154,7 +130,8 @@ impl Cache {
 
     /// Bytes charged to a prefix, at most a sixteenth of the capacity.
     #[must_use]
-    pub fn bytes_of(&self, prefix: Prefix) -> u64 {
+    pub fn bytes_of(&self, prefix: impl Into<Depositor>) -> u64 {
+        let prefix = prefix.into();
         self.kept.shares.get(&prefix).map_or(0, |share| share.bytes)
     }
 
@@ -171,7 +148,8 @@ impl Cache {
 
     /// Keeps a packet from a prefix until `expires`, if it is worth more than what would have to go.
     /// O(log n).
-    pub fn insert(&mut self, packet: &Packet, from: Prefix, expires: Time) -> Insert {
+    pub fn insert(&mut self, packet: &Packet, from: impl Into<Depositor>, expires: Time) -> Insert {
+        let from = from.into();
         let (id, work) = (packet.id(), packet.work());
         let here = &mut *self.kept;
         if let Some(kept) = here.packets.get_mut(&id) {
@@ -210,13 +188,18 @@ impl Cache {
 
     /// Who would have to go for a newcomer, without touching anything yet: the newcomer may turn out to be the next, and
     /// then nobody goes.
-    fn victims(&self, newcomer: Rank, from: Prefix, charge: u64) -> Result<Vec<PacketId>, Insert> {
+    fn victims(
+        &self,
+        newcomer: Rank,
+        from: Depositor,
+        charge: u64,
+    ) -> Result<Vec<PacketId>, Insert> {
         struct Purse<'a> {
-            prefix: Prefix,
+            prefix: Depositor,
             bytes: u64,
             first_to_go: Box<dyn Iterator<Item = &'a Rank> + 'a>,
         }
-        let open = |prefix: Prefix, extra: u64| {
+        let open = |prefix: Depositor, extra: u64| {
             let share = self.kept.shares.get(&prefix);
             Purse {
                 prefix,
@@ -247,7 +230,7 @@ impl Cache {
         while used > self.capacity {
             // Among equals the newcomer's own prefix gives way: taking turns would only churn.
             let weight = |n: usize, purse: &Purse| (purse.bytes, n == 0, purse.prefix);
-            let opened = |prefix: &Prefix| purses.iter().any(|purse| purse.prefix == *prefix);
+            let opened = |prefix: &Depositor| purses.iter().any(|purse| purse.prefix == *prefix);
             let unopened = self
                 .kept
                 .heaviest
@@ -286,9 +269,7 @@ impl Cache {
         let Some(kept) = self.kept.packets.remove(&id) else {
             return false;
         };
-        let mut tag = [0; 16];
-        tag.copy_from_slice(&kept.bytes[16..32]);
-        self.kept.tags.remove(&(Tag(tag), id));
+        self.kept.tags.remove(&(kept.tag(), id));
         let rank = (kept.work, kept.expires, id);
         self.recharge(kept.from, -(kept.charge() as i64), |order| {
             order.remove(&rank)
@@ -298,7 +279,7 @@ impl Cache {
 
     fn recharge(
         &mut self,
-        prefix: Prefix,
+        prefix: Depositor,
         change: i64,
         reorder: impl FnOnce(&mut BTreeSet<Rank>) -> bool,
     ) {
@@ -359,6 +340,19 @@ impl Cache {
             .filter(|id| may(*id) && self.live(*id, now).is_some());
         let packet = ids.next().and_then(|id| self.get(id, now));
         (packet, ids.take(LEFT_MAX).count() as u16)
+    }
+
+    /// The ids and tags of packets that are not expired, in the circle of ids: those after `after`, up to and with it.
+    pub(crate) fn round_from(
+        &self,
+        after: PacketId,
+        now: Time,
+    ) -> impl Iterator<Item = (PacketId, Tag)> {
+        let packets = &self.kept.packets;
+        let rest = packets.range((Excluded(after), Unbounded));
+        let all = rest.chain(packets.range(..=after));
+        let live = all.filter(move |(_, kept)| kept.expires > now);
+        live.map(|(id, kept)| (*id, kept.tag()))
     }
 
     /// At most `count` packets that are not expired, those that expire last first. O(n log n).

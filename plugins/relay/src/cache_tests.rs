@@ -3,6 +3,7 @@
 use super::*;
 use crate::packet::Class;
 use crate::packet::tests::packet;
+use dunlin_net::Prefix;
 use proptest::prelude::*;
 
 fn network(n: u8) -> Prefix {

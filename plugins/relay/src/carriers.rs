@@ -17,6 +17,7 @@ use crate::outbox::Outbox;
 use crate::placement::Candidate;
 use crate::prekey_search::PrekeyBook;
 use crate::receipts::Receipts;
+use crate::repair::Repair;
 use crate::task::Task;
 use dunlin_engine::bevy_ecs::change_detection::Tick;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -161,15 +162,18 @@ pub(crate) fn follow_links(
 
 pub(crate) fn take_answers(
     mut answers: MessageReader<AnswerCame>,
-    mut nodes: Query<(&mut Errands, &mut Drops)>,
+    mut nodes: Query<(&mut Errands, &mut Drops, &Repair)>,
     now: Res<Now>,
     mut brought: MessageWriter<PacketBrought>,
     mut work: MessageWriter<Work>,
 ) {
     for AnswerCame { node, peer, frame } in answers.read() {
-        let Ok((mut errands, mut drops)) = nodes.get_mut(*node) else {
+        let Ok((mut errands, mut drops, repair)) = nodes.get_mut(*node) else {
             continue;
         };
+        if repair.asks_over(*peer) {
+            continue; // Heard in `Decode`.
+        }
         let taken = match (frame, errands.carrier_of(*peer)) {
             (Frame::Pushed { packet }, Some(carrier)) => {
                 let (carrier, packet) = (Some(carrier), packet.clone());
@@ -366,5 +370,7 @@ fn asked(
             let claim = keys.claim(*day, link, handshake_hash)?;
             Frame::Subscribe { request, claim }
         }
+        // A carrier's own, over other links (`repair.rs`).
+        Task::List { .. } | Task::Pull { .. } => return None,
     })
 }

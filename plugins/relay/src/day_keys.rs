@@ -3,16 +3,27 @@
 use crate::limits::{DAYS_BACK, ERRAND_LINKS_MAX};
 use crate::mailbox::{Claim, DayKey, Mailbox};
 use crate::packet::Tag;
+use crate::seldom::{Empty, Seldom};
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use std::collections::BTreeMap;
 
 /// The keys of the days that may hold mail, made once a day, and what they have signed: a key takes two scalar multiplications, and a
 /// claim a third, once for each day and session.
 #[derive(Component, Default)]
-pub struct DayKeys {
+pub struct DayKeys(Seldom<Table>);
+
+#[derive(Default)]
+struct Table {
     keys: BTreeMap<u16, DayKey>,
     /// At most one for each link that there may be, the one that was signed for last at the end.
     signed: Vec<Signed>,
+}
+
+impl Empty for Table {
+    const EMPTY: &'static Table = &Table {
+        keys: BTreeMap::new(),
+        signed: Vec::new(),
+    };
 }
 
 /// What was signed for the present session of a link.
@@ -28,12 +39,13 @@ impl DayKeys {
     // PROTOCOL 4.1
     pub(crate) fn refresh(&mut self, mailbox: &Mailbox, today: u16) {
         let days = today.saturating_sub(DAYS_BACK)..=today.saturating_add(1);
-        self.keys.retain(|day, _| days.contains(day));
-        for signed in &mut self.signed {
+        let this = &mut *self.0;
+        this.keys.retain(|day, _| days.contains(day));
+        for signed in &mut this.signed {
             signed.signatures.retain(|(day, _)| days.contains(day));
         }
         for day in days {
-            self.keys.entry(day).or_insert_with(|| mailbox.day_key(day));
+            this.keys.entry(day).or_insert_with(|| mailbox.day_key(day));
         }
     }
 
@@ -45,24 +57,25 @@ impl DayKeys {
         link: Entity,
         handshake_hash: &[u8; 32],
     ) -> Option<Claim> {
-        let key = self.keys.get(&day)?;
+        let this = &mut *self.0;
+        let key = this.keys.get(&day)?;
         let is = |signed: &Signed| signed.link == link && signed.handshake_hash == *handshake_hash;
-        let place = match self.signed.iter().position(is) {
+        let place = match this.signed.iter().position(is) {
             Some(place) => place,
             None => {
-                self.signed.retain(|signed| signed.link != link);
-                if self.signed.len() >= ERRAND_LINKS_MAX {
-                    self.signed.remove(0); // All can be signed again.
+                this.signed.retain(|signed| signed.link != link);
+                if this.signed.len() >= ERRAND_LINKS_MAX {
+                    this.signed.remove(0); // All can be signed again.
                 }
-                self.signed.push(Signed {
+                this.signed.push(Signed {
                     link,
                     handshake_hash: *handshake_hash,
                     signatures: Vec::new(),
                 });
-                self.signed.len() - 1
+                this.signed.len() - 1
             }
         };
-        let signatures = &mut self.signed[place].signatures;
+        let signatures = &mut this.signed[place].signatures;
         let known = signatures.iter().find(|(theirs, _)| *theirs == day);
         let signature = match known {
             Some((_, signature)) => *signature,
@@ -77,15 +90,18 @@ impl DayKeys {
 
     /// The link is not there any more, and what was signed for it is of no use: carriers come and go all day.
     pub(crate) fn forget_link(&mut self, link: Entity) {
-        self.signed.retain(|signed| signed.link != link);
+        if !self.0.is_untouched() {
+            self.0.signed.retain(|signed| signed.link != link);
+        }
     }
 
     pub(crate) fn has(&self, tag: Tag) -> bool {
-        self.keys.values().any(|key| key.tag() == tag)
+        self.0.keys.values().any(|key| key.tag() == tag)
     }
 
     pub(crate) fn tags(&self) -> Vec<(u16, Tag)> {
-        self.keys
+        self.0
+            .keys
             .iter()
             .map(|(day, key)| (*day, key.tag()))
             .collect()
@@ -116,12 +132,13 @@ mod tests {
             .iter()
             .map(|signed| signed.signatures.len())
             .sum();
-        assert!(keys.signed.len() == ERRAND_LINKS_MAX && kept <= 18 * ERRAND_LINKS_MAX);
+        assert!(keys.0.signed.len() == ERRAND_LINKS_MAX && kept <= 18 * ERRAND_LINKS_MAX);
         keys.forget_link(link(99));
-        assert_eq!(keys.signed.len(), ERRAND_LINKS_MAX - 1);
+        assert_eq!(keys.0.signed.len(), ERRAND_LINKS_MAX - 1);
         keys.refresh(&Mailbox::from_seed(&[1; 32]), 20_030);
         assert!(
-            keys.signed
+            keys.0
+                .signed
                 .iter()
                 .all(|signed| signed.signatures.is_empty())
         );

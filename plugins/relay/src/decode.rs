@@ -3,7 +3,9 @@
 use crate::answers::Reason;
 use crate::drops::{DropReason, Drops};
 use crate::frames::{self, Frame};
-use crate::messages::{AnswerCame, ClaimShown, KnowledgeAsked, PacketArrived, ReceiptShown};
+use crate::messages::{
+    AnswerCame, ClaimShown, KnowledgeAsked, NeighbourAsked, PacketArrived, ReceiptShown, Wanted,
+};
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_net::{FrameIn, FrameOut};
 
@@ -22,6 +24,7 @@ pub(crate) fn decode_frames(
     mut claims: MessageWriter<ClaimShown>,
     mut receipts: MessageWriter<ReceiptShown>,
     mut asked: MessageWriter<KnowledgeAsked>,
+    mut neighbours: MessageWriter<NeighbourAsked>,
     mut answers: MessageWriter<AnswerCame>,
     mut out: MessageWriter<FrameOut>,
 ) {
@@ -44,6 +47,7 @@ pub(crate) fn decode_frames(
                     peer,
                     request,
                     packet,
+                    pulled: false,
                     refused,
                 });
             }
@@ -90,6 +94,28 @@ pub(crate) fn decode_frames(
                     peer,
                     request,
                     id,
+                });
+            }
+            Ok(Frame::List {
+                request,
+                after,
+                until,
+            }) => {
+                let what = Wanted::List { after, until };
+                neighbours.write(NeighbourAsked {
+                    node,
+                    peer,
+                    request,
+                    what,
+                });
+            }
+            Ok(Frame::Pull { request, id }) => {
+                let what = Wanted::Copy { id };
+                neighbours.write(NeighbourAsked {
+                    node,
+                    peer,
+                    request,
+                    what,
                 });
             }
             Ok(frame) => {

@@ -1,9 +1,10 @@
-//! Deposits: a carrier keeps a packet for somebody, says so, or says why not. In `Route`, set `RelaySystems::Deposit`.
+//! Deposits: a carrier keeps a packet for somebody, says so, or says why not. Copies that it pulled itself come the same way. In `Route`, set `RelaySystems::Deposit`.
 
 use crate::answers::{Outcome, Reason};
 use crate::bandwidth::Bandwidth;
 use crate::cache::{Cache, Insert};
 use crate::decode::send;
+use crate::depositor::Depositor;
 use crate::drops::{DropReason, Drops};
 use crate::frames::{DEPOSIT, Frame};
 use crate::life::life_left;
@@ -46,6 +47,7 @@ pub(crate) fn keep_deposits(
         peer,
         request,
         packet,
+        pulled,
         refused,
     } in arrived.read()
     {
@@ -55,6 +57,10 @@ pub(crate) fn keep_deposits(
         };
         let (settings, mut cache, mut bandwidth, mut tombstones, mut drops, clock) = carrier;
         let (id, bytes) = (packet.id(), packet.bytes().len());
+        let depositor = match pulled {
+            true => Depositor::of_pulled(packet.tag()),
+            false => Prefix::of(from.address).into(),
+        };
         let life = life_left(packet.day(), packet.expiry_hours(), now.unix_ms_of(clock));
         // PROTOCOL 3.7, 4.3
         let verdict = match (refused, life) {
@@ -72,7 +78,7 @@ pub(crate) fn keep_deposits(
                 Err((bandwidth.reason(), 0, DropReason::Bandwidth))
             }
             (None, Ok(life)) => {
-                match cache.insert(packet, Prefix::of(from.address), now.time + life) {
+                match cache.insert(packet, depositor, now.time + life) {
                     Insert::Stored(evicted) => {
                         let _ = bandwidth.take(bytes, now.time); // It was there a moment ago.
                         for id in evicted {
@@ -118,7 +124,9 @@ pub(crate) fn keep_deposits(
                 }
             }
         };
-        send(&mut out, *peer, &answer);
+        if !pulled {
+            send(&mut out, *peer, &answer);
+        }
     }
 }
 

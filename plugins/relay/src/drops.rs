@@ -58,6 +58,12 @@ reasons! {
     ReceiptUnknown = "receipt unknown",
     /// A receipt whose secret is not the packet's.
     ReceiptForged = "receipt forged",
+    /// A question for what is kept, of somebody who is no carrier near here, or hides.
+    NotNeighbour = "not a neighbour",
+    /// Such a question of a neighbour that asked too often.
+    TooManyLists = "too many lists",
+    /// A copy from a neighbour that is not what was asked for, or does not belong here.
+    PulledUnfit = "pulled and unfit",
     /// An answer that nobody waits for: late, repeated, or made up.
     AnswerUnasked = "answer unasked",
     /// A carrier's word that a packet was delivered, without the secret behind it.

@@ -64,7 +64,7 @@ struct Carrier {
     requests: BTreeSet<u32>,
 }
 
-/// A node's errands. Bounded by what makes them: the outbox, the fetcher and the receipts.
+/// A node's errands. Bounded by what makes them: the outbox, the fetcher and the receipts; and repair, which has its own.
 #[derive(Component, Default)]
 pub struct Errands(Seldom<Table>);
 
@@ -112,6 +112,22 @@ impl Table {
 }
 
 impl Errands {
+    /// None, of nobody.
+    pub(crate) const EMPTY: Errands = Errands(Seldom::UNTOUCHED);
+
+    /// What waits for an answer, in the order in which it was asked.
+    #[cfg(test)]
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (PeerId, &Task)> {
+        let pending = self.0.pending.values();
+        pending.map(|pending| (pending.carrier, &pending.task))
+    }
+
+    /// How many errands at this carrier wait for an answer.
+    pub(crate) fn asked_of(&self, carrier: &PeerId) -> usize {
+        let carrier = self.0.carriers.get(carrier);
+        carrier.map_or(0, |carrier| carrier.requests.len())
+    }
+
     /// Asks something of a carrier.
     pub(crate) fn add(&mut self, carrier: PeerId, task: Task, now: Time) {
         let this = &mut *self.0;

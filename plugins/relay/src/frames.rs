@@ -1,8 +1,10 @@
 //! The relay's frames, and nothing about what they lead to. PROTOCOL 2.3
 
 use crate::answers::{Known, Outcome, Reason};
+use crate::fields::{BadFrame, Fields};
 use crate::mailbox::Claim;
-use crate::packet::{DeleteSecret, Malformed, Packet, PacketId};
+use crate::packet::{DeleteSecret, Packet, PacketId};
+use crate::rows::{self, ListedRow};
 use bytes::Bytes;
 
 /// REFUSED, which links carry for every layer above them.
@@ -18,15 +20,19 @@ pub(crate) const RECEIPT: u8 = 0x27;
 pub(crate) const ENDED: u8 = 0x28;
 pub(crate) const ASK: u8 = 0x29;
 pub(crate) const ANSWER: u8 = 0x2a;
+pub(crate) const LIST: u8 = 0x36;
+pub(crate) const LISTED: u8 = 0x37;
+pub(crate) const PULL: u8 = 0x38;
+pub(crate) const PULLED: u8 = 0x39;
 /// The last of the numbers that are the relay's, now or later.
-pub(crate) const LAST_RESERVED: u8 = 0x35;
+pub(crate) const LAST_RESERVED: u8 = 0x3b;
 
 /// Whether a frame of this type answers another: what is wrong with it is counted, and never answered, or two peers could
 /// refuse each other's refusals for ever.
 pub(crate) fn is_answer(kind: u8) -> bool {
     matches!(
         kind,
-        REFUSED | DEPOSITED | FETCHED | SUBSCRIBED | PUSHED | ENDED | ANSWER
+        REFUSED | DEPOSITED | FETCHED | SUBSCRIBED | PUSHED | ENDED | ANSWER | LISTED | PULLED
     )
 }
 
@@ -76,6 +82,25 @@ pub enum Frame {
         id: PacketId,
         known: Known,
     },
+    /// Which packets do you keep that belong with me, of ids after `after` up to `until`, round the end to the beginning?
+    List {
+        request: u32,
+        after: PacketId,
+        until: PacketId,
+    },
+    /// These, up to `next`.
+    Listed {
+        request: u32,
+        next: PacketId,
+        rows: Vec<ListedRow>,
+    },
+    /// Give me a copy of this packet.
+    Pull { request: u32, id: PacketId },
+    /// Here, or it is not here any more.
+    Pulled {
+        request: u32,
+        packet: Option<Packet>,
+    },
     /// No.
     Refused {
         kind: u8,
@@ -83,13 +108,6 @@ pub enum Frame {
         price: u8,
         request: u32,
     },
-}
-
-/// Why a body is not the frame that its type says, and the request it named, if it came so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BadFrame {
-    pub(crate) reason: Reason,
-    pub(crate) request: u32,
 }
 
 impl Frame {
@@ -106,6 +124,10 @@ impl Frame {
             | Frame::Ended { request, .. }
             | Frame::Ask { request, .. }
             | Frame::Answer { request, .. }
+            | Frame::List { request, .. }
+            | Frame::Listed { request, .. }
+            | Frame::Pull { request, .. }
+            | Frame::Pulled { request, .. }
             | Frame::Refused { request, .. } => Some(*request),
             Frame::Pushed { .. } => None,
         }
@@ -198,6 +220,38 @@ impl Frame {
                 }
                 ANSWER
             }
+            Frame::List {
+                request,
+                after,
+                until,
+            } => {
+                body.extend(request.to_le_bytes());
+                body.extend(after.0);
+                body.extend(until.0);
+                LIST
+            }
+            Frame::Listed {
+                request,
+                next,
+                rows,
+            } => {
+                body.extend(request.to_le_bytes());
+                body.extend(next.0);
+                rows::encode(rows, &mut body);
+                LISTED
+            }
+            Frame::Pull { request, id } => {
+                body.extend(request.to_le_bytes());
+                body.extend(id.0);
+                PULL
+            }
+            Frame::Pulled { request, packet } => {
+                body.extend(request.to_le_bytes());
+                if let Some(packet) = packet {
+                    body.extend_from_slice(packet.bytes());
+                }
+                PULLED
+            }
             Frame::Refused {
                 kind,
                 reason,
@@ -216,11 +270,7 @@ impl Frame {
     /// whose class says how long it is.
     // PROTOCOL 2.3
     pub(crate) fn decode(kind: u8, body: &Bytes) -> Result<Self, BadFrame> {
-        let mut rest = Fields {
-            body,
-            at: 0,
-            request: 0,
-        };
+        let mut rest = Fields::of(body);
         let frame = match kind {
             DEPOSIT => {
                 let request = rest.request()?;
@@ -251,11 +301,7 @@ impl Frame {
             FETCHED => Frame::Fetched {
                 request: rest.request()?,
                 left: u16::from_le_bytes(rest.take()?),
-                packet: if rest.at == body.len() {
-                    None
-                } else {
-                    Some(rest.packet()?)
-                },
+                packet: rest.packet_or_none()?,
             },
             SUBSCRIBE => Frame::Subscribe {
                 request: rest.request()?,
@@ -290,6 +336,27 @@ impl Frame {
                     _ => return Err(rest.bad(Reason::Malformed)),
                 },
             },
+            LIST => Frame::List {
+                request: rest.request()?,
+                after: rest.id()?,
+                until: rest.id()?,
+            },
+            LISTED => Frame::Listed {
+                request: rest.request()?,
+                next: rest.id()?,
+                rows: {
+                    let rows = rows::decode(rest.rest());
+                    rows.ok_or_else(|| rest.bad(Reason::Malformed))?
+                },
+            },
+            PULL => Frame::Pull {
+                request: rest.request()?,
+                id: rest.id()?,
+            },
+            PULLED => Frame::Pulled {
+                request: rest.request()?,
+                packet: rest.packet_or_none()?,
+            },
             REFUSED => {
                 let [kind, reason, price, reserved] = rest.take()?;
                 let reason = Reason::from_number(reason).filter(|_| reserved == 0);
@@ -310,60 +377,6 @@ impl Frame {
             }
         };
         Ok(frame)
-    }
-}
-
-struct Fields<'a> {
-    body: &'a Bytes,
-    at: usize,
-    request: u32,
-}
-
-impl Fields<'_> {
-    fn bad(&self, reason: Reason) -> BadFrame {
-        BadFrame {
-            reason,
-            request: self.request,
-        }
-    }
-
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], BadFrame> {
-        let field = self.body[self.at..].first_chunk().copied();
-        let field = field.ok_or_else(|| self.bad(Reason::Malformed))?;
-        self.at += N;
-        Ok(field)
-    }
-
-    fn byte(&mut self) -> Result<u8, BadFrame> {
-        self.take().map(|[byte]| byte)
-    }
-
-    fn request(&mut self) -> Result<u32, BadFrame> {
-        self.request = u32::from_le_bytes(self.take()?);
-        Ok(self.request)
-    }
-
-    fn id(&mut self) -> Result<PacketId, BadFrame> {
-        self.take().map(PacketId)
-    }
-
-    fn claim(&mut self) -> Result<Claim, BadFrame> {
-        let mut rest = &self.body[self.at..];
-        let claim = Claim::decode(&mut rest).ok_or_else(|| self.bad(Reason::Malformed))?;
-        self.at = self.body.len() - rest.len();
-        Ok(claim)
-    }
-
-    fn packet(&mut self) -> Result<Packet, BadFrame> {
-        // A slice of the datagram: nothing is copied until the packet is kept.
-        let packet = Packet::parse(self.body.slice(self.at..));
-        self.at = self.body.len();
-        packet.map_err(|malformed| {
-            self.bad(match malformed {
-                Malformed::Suite | Malformed::Version => Reason::Unsupported,
-                _ => Reason::Malformed,
-            })
-        })
     }
 }
 
@@ -464,16 +477,42 @@ mod tests {
         ]
     }
 
+    fn one_of_repair() -> Vec<Frame> {
+        let (request, id) = (0x0403_0201, PacketId([5; 16]));
+        let row = |n| ListedRow {
+            id: PacketId([n; 16]),
+            tag: [n, 2, 3, 4],
+        };
+        let listed = |count| Frame::Listed {
+            request,
+            next: id,
+            rows: (0..count).map(row).collect(),
+        };
+        let pulled = |packet| Frame::Pulled { request, packet };
+        vec![
+            Frame::List {
+                request,
+                after: PacketId([1; 16]),
+                until: PacketId([2; 16]),
+            },
+            listed(0),
+            listed(rows::ROWS_MAX as u8),
+            Frame::Pull { request, id },
+            pulled(None),
+            pulled(Some(packet(Class::Small, Tag([1; 16]), 20_000, 3))),
+        ]
+    }
+
     // PROTOCOL 2.3
     #[test]
     fn every_frame_comes_back_from_its_bytes_and_from_no_fewer() {
-        for frame in one_of_each() {
+        for frame in one_of_each().into_iter().chain(one_of_repair()) {
             let (kind, body) = frame.encode();
             let again = Frame::decode(kind, &body).unwrap().encode();
             assert_eq!(again, (kind, body.clone()), "{frame:?}");
             for cut in 0..body.len() {
-                // FETCHED without its packet says that nothing is left.
-                if kind != FETCHED || cut != 6 {
+                // FETCHED without its packet says that nothing is left, PULLED that it is gone.
+                if (kind, cut) != (FETCHED, 6) && (kind, cut) != (PULLED, 4) {
                     assert!(
                         Frame::decode(kind, &body.slice(..cut)).is_err(),
                         "{frame:?} {cut}"
@@ -483,9 +522,7 @@ mod tests {
         }
     }
 
-    // PROTOCOL 2.3
-    #[test]
-    fn every_frame_is_these_bytes() {
+    fn are_these_bytes(frames: &[Frame], what: &str, name: &str) {
         let row = |frame: &Frame| {
             let (kind, body) = frame.encode();
             let name = format!("{frame:?}");
@@ -496,15 +533,12 @@ mod tests {
                 "body": data_encoding::HEXLOWER.encode(&body),
             })
         };
-        let frames: Vec<serde_json::Value> = one_of_each().iter().map(row).collect();
-        let what = "PROTOCOL 2.3: the bodies of the relay's frames";
+        let frames: Vec<serde_json::Value> = frames.iter().map(row).collect();
         let built = serde_json::json!({ "what": what, "frames": frames });
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../tests/vectors/packet/frames.json"
-        );
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/packet/");
+        let path = format!("{folder}{name}");
         if std::env::var_os("DUNLIN_WRITE_VECTORS").is_some() {
-            std::fs::write(path, format!("{built:#}\n")).unwrap();
+            std::fs::write(&path, format!("{built:#}\n")).unwrap();
         }
         let kept: serde_json::Value =
             serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -513,10 +547,24 @@ mod tests {
 
     // PROTOCOL 2.3
     #[test]
+    fn every_frame_is_these_bytes() {
+        let what = "PROTOCOL 2.3: the bodies of the relay's frames";
+        are_these_bytes(&one_of_each(), what, "frames.json");
+    }
+
+    // PROTOCOL 2.3, 3.12
+    #[test]
+    fn every_frame_of_repair_is_these_bytes() {
+        let what = "PROTOCOL 2.3 and 3.12: the bodies of the frames of repair";
+        are_these_bytes(&one_of_repair(), what, "repair.json");
+    }
+
+    // PROTOCOL 2.3
+    #[test]
     fn fields_that_a_later_version_adds_at_the_end_are_ignored() {
-        for frame in one_of_each() {
+        for frame in one_of_each().into_iter().chain(one_of_repair()) {
             let (kind, body) = frame.encode();
-            if matches!(kind, DEPOSIT | FETCHED | PUSHED) {
+            if matches!(kind, DEPOSIT | FETCHED | PUSHED | PULLED) {
                 continue; // They end in a packet, which has no end of its own to add to.
             }
             let longer: Bytes = [&body[..], &[0xee; 9]].concat().into();
@@ -527,7 +575,7 @@ mod tests {
     // PROTOCOL 2.3
     #[test]
     fn numbers_of_later_versions_are_unsupported_and_keep_their_request() {
-        for kind in 0x2b..=0x3f {
+        for kind in (0x2b..LIST).chain(PULLED + 1..=0x3f) {
             let bad = Frame::decode(kind, &Bytes::from_static(&[1, 2, 3, 4, 5])).unwrap_err();
             let reason = Reason::Unsupported;
             assert_eq!(

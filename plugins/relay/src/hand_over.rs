@@ -30,6 +30,11 @@ const LIMIT: Duration = Duration::from_millis(3_500);
 const ASKED: usize = PLACES + 4;
 const HOLD: &str = "relay hands over";
 
+/// On a node, put there by whoever ends it: it goes while the app stays, and hands over first what it keeps, as all nodes do when the app ends. It has
+/// 3.5 s.
+#[derive(Component, Debug, Clone, Copy, Default)]
+pub struct GoesAway;
+
 /// On a node that leaves.
 #[derive(Component)]
 pub(crate) struct Leaving {
@@ -80,23 +85,28 @@ type Stayer<'a> = (
     &'a mut Errands,
 );
 
-/// Once the app is to end, its nodes ask who else has what they keep.
+/// Once a node goes, or the app is to end and with it all its nodes, it asks who else has what it keeps.
 // PROTOCOL 3.6
 pub(crate) fn begin_hand_over(
     exit: Res<Exit>,
     mut nodes: Query<Stayer, Without<Leaving>>,
+    going: Query<Entity, (With<GoesAway>, Without<Leaving>)>,
     now: Res<Now>,
     mut holds: ResMut<ExitHolds>,
     mut timers: ResMut<Timers>,
     mut commands: Commands,
 ) {
-    if exit.0.is_none() {
-        return;
-    }
-    for (node, settings, cache, identity, book, mut carriers, mut errands) in &mut nodes {
-        if !settings.hand_over {
+    let leavers: Vec<Entity> = if exit.0.is_some() {
+        let all = nodes.iter().filter(|stayer| stayer.1.hand_over);
+        all.map(|stayer| stayer.0).collect()
+    } else {
+        going.iter().collect()
+    };
+    for node in leavers {
+        let Ok((node, _, cache, identity, book, mut carriers, mut errands)) = nodes.get_mut(node)
+        else {
             continue;
-        }
+        };
         carriers.look(identity.id(), &book, now.time);
         let mut counts = BTreeMap::new();
         for packet in cache.longest_lived(HAND_OVER_MAX, now.time) {

@@ -19,6 +19,8 @@ pub struct PacketArrived {
     pub request: u32,
     /// The packet; its header was checked.
     pub packet: Packet,
+    /// It was not deposited: a neighbour gave this copy because we asked, and hears no answer. PROTOCOL 3.12
+    pub pulled: bool,
     /// Set it, and the packet is refused for this reason.
     pub refused: Option<Reason>,
 }
@@ -70,6 +72,23 @@ pub(crate) struct KnowledgeAsked {
     pub(crate) peer: Entity,
     pub(crate) request: u32,
     pub(crate) id: PacketId,
+}
+
+/// A neighbour asks which packets we keep that belong with it, or for a copy of one. PROTOCOL 3.12
+#[derive(Message, Debug, Clone, Copy)]
+pub(crate) struct NeighbourAsked {
+    pub(crate) node: Entity,
+    pub(crate) peer: Entity,
+    pub(crate) request: u32,
+    pub(crate) what: Wanted,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// Of ids after `after` up to `until`, in their circle.
+    List { after: PacketId, until: PacketId },
+    /// This one.
+    Copy { id: PacketId },
 }
 
 /// A carrier answers, or pushes a packet.

@@ -19,7 +19,7 @@ pub struct Candidate {
 }
 
 // PROTOCOL 1.3
-fn distance(a: &[u8; 16], b: &[u8; 16]) -> u128 {
+pub(crate) fn distance(a: &[u8; 16], b: &[u8; 16]) -> u128 {
     u128::from_be_bytes(*a) ^ u128::from_be_bytes(*b)
 }
 

@@ -4,14 +4,15 @@ use crate::carriers::{self, OwnTimer};
 use crate::deposit::{self, Sweep};
 use crate::hand_over::{self, HandOverEnd};
 use crate::messages::{
-    AnswerCame, ClaimShown, ErrandDone, KnowledgeAsked, PacketArrived, PacketBrought, PacketGone,
-    PacketKept, ReceiptShown, Work,
+    AnswerCame, ClaimShown, ErrandDone, KnowledgeAsked, NeighbourAsked, PacketArrived,
+    PacketBrought, PacketGone, PacketKept, ReceiptShown, Work,
 };
 use crate::pack::PackTimer;
+use crate::repair::{self, RepairTimer, RepairWork};
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
     allowance, arrive, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, pack,
-    publish, receive, send, status, unsealed, watch,
+    publish, receive, repair_answers, send, status, unsealed, watch,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -75,9 +76,9 @@ pub enum RelaySystems {
     Deposit,
     /// In `Route`, then: claims are answered, subscribers hear of new packets.
     Fetch,
-    /// In `Route`, last: senders' questions are answered.
+    /// In `Route`, last: questions of senders and neighbours are answered.
     Ask,
-    /// In `Deliver`: the node's own side hears its carriers, plans and speaks.
+    /// In `Deliver`: carriers repair; the node's own side hears its carriers, plans and speaks.
     Own,
     /// In `Settle`: kept packets become entities.
     Mirror,
@@ -123,6 +124,8 @@ impl Plugin for RelayPlugin {
             .add_message::<ClaimShown>()
             .add_message::<ReceiptShown>()
             .add_message::<KnowledgeAsked>()
+            .add_message::<NeighbourAsked>()
+            .add_message::<RepairWork>()
             .add_message::<AnswerCame>()
             .add_message::<Work>()
             .add_message::<ErrandDone>()
@@ -130,6 +133,7 @@ impl Plugin for RelayPlugin {
             .add_timer::<OwnTimer>()
             .add_timer::<HandOverEnd>()
             .add_timer::<PackTimer>()
+            .add_timer::<RepairTimer>()
             .add_timer::<Sweep>();
         add_systems(app);
         app.call("relay.send", send::call_send)
@@ -152,7 +156,7 @@ fn add_systems(app: &mut App) {
     app.configure_sets(Own.in_set(Turn::Deliver));
     app.configure_sets(Mirror.in_set(Turn::Settle));
     app.add_startup((nodes::note_at_start, settings::equip_at_start));
-    app.add_systems(Decode, decode::decode_frames);
+    app.add_systems(Decode, (decode::decode_frames, repair::hear_neighbours));
     app.add_systems(Erase, (deposit::sweep_expired, erase::erase_delivered));
     app.add_systems(Deposit, deposit::keep_deposits);
     app.add_systems(
@@ -163,7 +167,7 @@ fn add_systems(app: &mut App) {
             fetch::push_to_subscribers,
         ),
     );
-    app.add_systems(Ask, ask::answer_asked);
+    app.add_systems(Ask, (ask::answer_asked, repair_answers::answer_neighbours));
     let hear = (
         hand_over::keep_at_work,
         carriers::gather_work,
@@ -187,6 +191,7 @@ fn add_systems(app: &mut App) {
         receive::plan_rounds,
         receive::show_receipts,
     );
+    let mend = (repair::follow_repair, repair::run_repair);
     let leave = (
         hand_over::begin_hand_over,
         hand_over::hand_over,
@@ -197,6 +202,6 @@ fn add_systems(app: &mut App) {
         watch::tell_watchers,
         receive::tell_receivers,
     );
-    app.add_systems(Own, (hear, settle, plan, leave, speak));
+    app.add_systems(Own, (hear, settle, plan, mend, leave, speak));
     app.add_systems(Mirror, mirror::mirror_packets);
 }

@@ -130,7 +130,9 @@ pub(crate) fn settle_received(
             | Task::Ask { .. }
             | Task::Count { .. }
             | Task::HandOver { .. }
-            | Task::Prekeys { .. } => {}
+            | Task::Prekeys { .. }
+            | Task::List { .. }
+            | Task::Pull { .. } => {}
         }
     }
 }

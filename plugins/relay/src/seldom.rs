@@ -12,6 +12,9 @@ pub(crate) trait Empty: Default + 'static {
 }
 
 impl<T> Seldom<T> {
+    /// One that nobody wrote to.
+    pub(crate) const UNTOUCHED: Self = Seldom(None);
+
     /// Whether it was never written to.
     pub(crate) fn is_untouched(&self) -> bool {
         self.0.is_none()

@@ -213,6 +213,8 @@ pub(crate) fn settle_sent(
             | Task::Look { .. }
             | Task::Count { .. }
             | Task::HandOver { .. }
+            | Task::List { .. }
+            | Task::Pull { .. }
             | Task::Subscribe { .. }
             | Task::Receipt { .. } => {}
         }

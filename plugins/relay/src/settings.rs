@@ -19,6 +19,7 @@ use crate::outbox_disk;
 use crate::prekey_search::PrekeyBook;
 use crate::prekeys::Prekeys;
 use crate::receipts::Receipts;
+use crate::repair::Repair;
 use crate::seen::Seen;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -173,6 +174,7 @@ fn equip_all(
                 Bandwidth::new(settings.bandwidth, now.time),
                 Tombstones::default(),
                 Drops::default(),
+                Repair::default(),
             ),
             (
                 Subscribers::default(),
@@ -230,6 +232,7 @@ mod tests {
             size_of::<Bandwidth>(),
             size_of::<Tombstones>(),
             size_of::<Drops>(),
+            size_of::<Repair>(),
             size_of::<Subscribers>(),
             size_of::<Mirror>(),
             size_of::<Carriers>(),

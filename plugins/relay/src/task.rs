@@ -40,6 +40,15 @@ pub(crate) enum Task {
     Subscribe {
         day: u16,
     },
+    /// What it keeps that belongs with us,
+    List {
+        after: PacketId,
+        until: PacketId,
+    },
+    /// and a copy.
+    Pull {
+        id: PacketId,
+    },
     Receipt {
         id: PacketId,
         secret: DeleteSecret,
@@ -71,6 +80,12 @@ impl Task {
                         kind: f::SUBSCRIBE,
                         ..
                     }
+            ) | (
+                Task::List { .. },
+                Frame::Listed { .. } | Frame::Refused { kind: f::LIST, .. }
+            ) | (
+                Task::Pull { .. },
+                Frame::Pulled { .. } | Frame::Refused { kind: f::PULL, .. }
             ) | (
                 Task::Receipt { .. },
                 Frame::Ended { .. }

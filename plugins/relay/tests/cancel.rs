@@ -1,7 +1,8 @@
-//! A message that its sender takes back: the copies that were made stay, and no others are.
+//! A message that its sender takes back: the copies that were made stay, and it makes no others.
 
 mod scene;
 
+use dunlin_net::{About, LinkSettings};
 use scene::{Kind, Scene, Who, minutes, person, seconds};
 use serde_json::json;
 use std::path::Path;
@@ -37,6 +38,11 @@ fn cancel_when_stored(text: &str, packets: usize) {
     let outbox = dir.path().join("outbox");
     let mut scene = Scene::new(5, 0);
     let all = scene.carriers(12);
+    for who in &all {
+        // Who pays for its bytes repairs nothing: every copy is of Alice's making.
+        let mut settings = scene.world().get_mut::<LinkSettings>(who.node).unwrap();
+        settings.about = settings.about.and(About::METERED);
+    }
     let (alice, bob) = (scene.spawn(1, on_disk(&outbox)), scene.spawn(2, person()));
     let card = scene.card(bob);
     scene.knows(alice, 12);

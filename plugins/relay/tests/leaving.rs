@@ -3,6 +3,7 @@
 mod scene;
 
 use dunlin_engine::{Exit, ExitHolds};
+use dunlin_relay::GoesAway;
 use scene::{Kind, Scene, Who, carrier, minutes, person, seconds};
 use std::time::Duration;
 
@@ -68,4 +69,26 @@ fn carriers_that_are_told_to_end_leave_as_many_copies_as_there_were() {
     assert_eq!(four_leave(false), 4);
     let copies = four_leave(true);
     assert!((8..=10).contains(&copies), "{copies}");
+}
+
+#[test]
+fn a_carrier_that_goes_while_its_app_stays_leaves_a_copy_as_well() {
+    let mut scene = Scene::new(12, 5);
+    let all: Vec<Who> = (0..16).map(|n| scene.spawn(100 + n, carrier())).collect();
+    let (alice, bob) = (scene.spawn(1, person()), scene.spawn(2, person()));
+    let card = scene.card(bob);
+    for who in all.iter().chain([&alice, &bob]) {
+        scene.knows(*who, 12);
+    }
+    let message = scene.send(alice, &card, "Tea?");
+    scene.until_state(alice, &message, "stored", minutes(5));
+    scene.end(alice);
+    let copies = |scene: &Scene| all.iter().map(|who| scene.packets(*who)).sum::<usize>();
+    let before = copies(&scene);
+    let leaver = all.iter().find(|who| scene.packets(**who) > 0).unwrap();
+    scene.world().entity_mut(leaver.node).insert(GoesAway);
+    scene.run.run_for(seconds(4));
+    let held = &scene.world().resource::<ExitHolds>().0;
+    assert!(held.is_empty(), "and keeps no app from ending");
+    assert!(copies(&scene) >= before.max(9), "its own is one too many");
 }

@@ -454,7 +454,6 @@ fn a_limit_of_nothing_carries_nothing_either_way_and_says_so() {
 #[test]
 fn a_push_beyond_the_limit_is_counted_and_waits_for_the_next_fetch() {
     let mut stranger = Stranger::before(carrier());
-    let kept = packet(1, 1, today(), 300);
     let claim = Claim::Once(Token([1; 16]));
     assert_eq!(stranger.say(0x24, &shown(&claim))[0].0, 0x25);
     stranger.limits(serde_json::json!({ "bandwidth": 1 }));

@@ -61,6 +61,8 @@ pub enum RunError {
 enum Action {
     /// A node comes or goes by its own habits.
     Toggle(u32),
+    /// A node that went by its own habits, and said so first, is gone.
+    Gone(u32),
     /// A node goes, whatever its habits.
     Leave(u32),
     /// And comes back.
@@ -208,6 +210,7 @@ impl<'a> Run<'a> {
             Action::Toggle(number) => {
                 crowd.toggle(number, sim, &mut self.plan, &mut self.random);
             }
+            Action::Gone(number) => crowd.gone(number, sim),
             Action::Leave(number) => crowd.stop(number, sim),
             Action::Return(number) => crowd.start(number, sim),
             Action::Send(letter) => self.letters.send(letter, sim),

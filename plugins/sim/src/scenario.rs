@@ -117,6 +117,9 @@ pub struct Population {
     /// Each is behind a NAT of its own, of this kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat: Option<NatKind>,
+    /// Of a hundred that go, so many take the time to hand over what they keep; the others go without a word. None unless said otherwise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub clean_percent: u8,
     /// Each one's clock is wrong by up to this, either way.
     #[serde(default, with = "span", skip_serializing_if = "Duration::is_zero")]
     pub clock_error: Duration,
@@ -189,6 +192,8 @@ pub struct Attackers {
 pub struct Must {
     /// Of a hundred messages sent, so many arrived, at least.
     pub delivered_percent: Option<f64>,
+    /// The same of all messages that might have been sent so, with 95 % confidence (Wilson's lower bound).
+    pub delivered_bound_percent: Option<f64>,
     /// Of a hundred messages sent, so many were proved to their senders, at least.
     pub proved_percent: Option<f64>,
     /// Half of the delivered messages took at most so long.

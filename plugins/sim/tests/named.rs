@@ -80,3 +80,9 @@ fn frames_of_all_types_with_anything_in_them_do_no_harm() {
 fn long_messages_come_whole_or_not_at_all() {
     holds("long-messages-come-whole.toml");
 }
+
+// PROTOCOL 3.12
+#[test]
+fn carriers_make_up_among_themselves_for_what_others_forgot() {
+    holds("carriers-restart-and-letters-stay.toml");
+}

@@ -63,6 +63,7 @@ fn a_relay_with_it_keeps_small_packets_notes_when_they_came_and_refuses_large_on
             peer,
             request: 1,
             packet: packet.clone(),
+            pulled: false,
             refused: None,
         }));
     }

@@ -97,7 +97,7 @@ fn arrive(
 }
 
 /// Somebody in the scene.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Who {
     number: u64,
     pub address: SocketAddr,

@@ -7,6 +7,7 @@ use crate::sim::{Kind, Sim, Who};
 use dunlin_engine::Time;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+use std::time::Duration;
 
 /// A node as its population's habits and the plan have it.
 struct Habit {
@@ -17,7 +18,12 @@ struct Habit {
     gone: bool,
     /// Online as far as its own habits go.
     wants: bool,
+    /// It takes its leave.
+    goes: bool,
 }
+
+/// How long who goes takes to hand over what it keeps; no relay takes longer than 3.5 s.
+const FAREWELL: Duration = Duration::from_secs(4);
 
 struct Attacker {
     number: u32,
@@ -59,6 +65,7 @@ impl Crowd {
                     away: 0,
                     gone: false,
                     wants: false,
+                    goes: false,
                 });
             }
         }
@@ -122,13 +129,35 @@ impl Crowd {
         let habit = &mut self.habits[number as usize];
         habit.wants = !habit.wants;
         let wants = habit.wants;
-        let sessions = &self.populations[usize::from(habit.population)].sessions;
-        if let Some(wait) = sessions.next(wants, number.into(), now.unix_ms, random) {
-            plan.add(now.time - Time::ZERO + wait, Action::Toggle(number));
+        let about = &self.populations[usize::from(habit.population)];
+        let since = now.time - Time::ZERO;
+        if let Some(wait) = about
+            .sessions
+            .next(wants, number.into(), now.unix_ms, random)
+        {
+            plan.add(since + wait, Action::Toggle(number));
         }
-        if wants {
+        // Nothing is drawn where nobody ever does.
+        let clean = !wants
+            && about.clean_percent > 0
+            && random.next_u64() % 100 < u64::from(about.clean_percent);
+        if clean && sim.say_farewell(number) {
+            habit.goes = true;
+            plan.add(since + FAREWELL, Action::Gone(number));
+            return;
+        }
+        if !std::mem::take(&mut habit.goes) && wants {
             self.begin_if_wanted(number, sim);
         } else {
+            // Who comes back before it has gone begins anew.
+            sim.end(number);
+            self.begin_if_wanted(number, sim);
+        }
+    }
+
+    /// A node that took its leave has had the time for it.
+    pub(super) fn gone(&mut self, number: u32, sim: &mut Sim) {
+        if std::mem::take(&mut self.habits[number as usize].goes) {
             sim.end(number);
         }
     }

@@ -134,6 +134,15 @@ fn checks(must: &Must, report: &Report, violations: &[String]) -> Vec<Check> {
             check(format!("{what} ≥ {least} %"), found, held);
         }
     }
+    if let Some(least) = must.delivered_bound_percent {
+        let bound = 100.0 * lower_bound(report.delivered, report.sent);
+        let found = format!("{bound:.2} % ({} of {})", report.delivered, report.sent);
+        check(
+            format!("delivered, 95 % lower bound ≥ {least} %"),
+            found,
+            bound >= least,
+        );
+    }
     if let Some(most) = must.median_wait {
         let mut waits = report.waits_ms.clone();
         waits.sort_unstable();
@@ -168,10 +177,39 @@ fn checks(must: &Must, report: &Report, violations: &[String]) -> Vec<Check> {
     checks
 }
 
+/// The least share that is not unlikely (5 %, one-sided) to come to so many of so many: E. B. Wilson, 1927.
+fn lower_bound(part: u64, whole: u64) -> f64 {
+    const Z: f64 = 1.644_854;
+    if whole == 0 {
+        return 0.0;
+    }
+    let (n, share) = (whole as f64, part as f64 / whole as f64);
+    let middle = share + Z * Z / (2.0 * n);
+    let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    ((middle - spread) / (1.0 + Z * Z / n)).clamp(0.0, 1.0)
+}
+
 fn relay_drops(
     drops: &dunlin_relay::Drops,
 ) -> impl Iterator<Item = (dunlin_relay::DropReason, u64)> {
     let all = dunlin_relay::DropReason::ALL.iter();
     all.map(|reason| (*reason, drops.get(*reason)))
         .filter(|(_, dropped)| *dropped > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_bound_of_a_share_is_that_of_wilson() {
+        // By hand: 1 / (1 + z² / n) where all of n came, and its mirror image where none did.
+        let z2 = 1.644_854_f64 * 1.644_854;
+        assert!((lower_bound(100, 100) - 1.0 / (1.0 + z2 / 100.0)).abs() < 1e-9);
+        assert!(lower_bound(0, 100).abs() < 1e-9);
+        // The formula in Python.
+        assert!((lower_bound(98, 100) - 0.941_351_6).abs() < 1e-6);
+        assert!((lower_bound(9_995, 10_000) - 0.998_973_2).abs() < 1e-6);
+        assert_eq!(lower_bound(0, 0), 0.0);
+    }
 }

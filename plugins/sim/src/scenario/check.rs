@@ -176,6 +176,7 @@ impl Check<'_> {
             let what = format!("there are already nodes called \"{}\"", population.name);
             self.fault("name", what);
         }
+        self.percent("clean_percent", population.clean_percent.into());
         if population.links > LINKS_OUTBOUND {
             self.fault(
                 "links",
@@ -318,6 +319,7 @@ impl Check<'_> {
     fn must(&mut self, must: &Must) {
         for (key, percent) in [
             ("delivered_percent", must.delivered_percent),
+            ("delivered_bound_percent", must.delivered_bound_percent),
             ("proved_percent", must.proved_percent),
         ] {
             let Some(percent) = percent else { continue };

@@ -179,6 +179,7 @@ fn carriers(lots: &mut Lots) -> Population {
             false => usual_cache(),
         },
         nat: None,
+        clean_percent: 0,
         clock_error: match lots.chance(20) {
             true => MINUTE * 60 * lots.count(12..=24),
             false => MINUTE * 60 * lots.count(0..=12),
@@ -206,6 +207,7 @@ fn people(lots: &mut Lots) -> Population {
         cache: usual_cache(),
         nat: nat(40, lots),
         // Two people are at most a day apart: recipients ask up to a day ahead (PROTOCOL 4.1).
+        clean_percent: 0,
         clock_error: MINUTE * 60 * lots.count(0..=12),
     }
 }
@@ -219,6 +221,7 @@ fn phones(lots: &mut Lots) -> Population {
         links: lots.within(1..=4) as usize,
         cache: usual_cache(),
         nat: nat(80, lots),
+        clean_percent: 0,
         clock_error: MINUTE * 60 * lots.count(0..=12),
     }
 }

@@ -188,6 +188,11 @@ fn each_thing_that_cannot_be_is_told() {
     for (from, to, expected) in [
         ("\"2 h\"", "\"0 s\"", "duration is 0"),
         (
+            "cache = \"1 MB\"",
+            "clean_percent = 101",
+            "clean_percent is 101: it goes from 0 to 100",
+        ),
+        (
             "\"10 min\"\n\n[network]",
             "\"2 h\"\n\n[network]",
             "warm_up is 2 h, but the run ends after 2 h",

@@ -8,7 +8,7 @@ use crate::places::{self, PREFIX_HOSTS_MAX};
 use crate::wire::{Host, Network};
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_net::{AddressBook, Bound, LinkSettings, PeerId};
-use dunlin_relay::{Outbox, RelaySettings};
+use dunlin_relay::{GoesAway, Outbox, RelaySettings};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -198,6 +198,15 @@ impl Sim {
         if fresh && dialable {
             members.dialable.push(number);
         }
+    }
+
+    /// Hands over what it keeps, and has to be ended when it has had the time. `false` if it is not online.
+    pub(crate) fn say_farewell(&mut self, number: u32) -> bool {
+        let node = self.members.list[number as usize].node;
+        if let Some(node) = node {
+            self.run.app.world_mut().entity_mut(node).insert(GoesAway);
+        }
+        node.is_some()
     }
 
     /// Goes without a word, as when the power fails.
