@@ -128,6 +128,7 @@ mod tests {
             assert!(keys.claim(19_983, link(n), &[1; 32]).is_none());
         }
         let kept: usize = keys
+            .0
             .signed
             .iter()
             .map(|signed| signed.signatures.len())

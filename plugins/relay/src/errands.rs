@@ -166,9 +166,8 @@ impl Errands {
             let keep = !pick(&pending.task);
             if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
                 carrier.requests.remove(request);
-                if carrier.requests.is_empty() {
-                    carrier.silent_since = None;
-                }
+                let asked = !carrier.requests.is_empty();
+                carrier.silent_since = carrier.silent_since.filter(|_| asked);
             }
             keep
         });
@@ -178,12 +177,10 @@ impl Errands {
     pub(crate) fn may_reach(&self, carrier: &PeerId, now: Time) -> bool {
         match self.0.carriers.get(carrier) {
             None => true,
-            Some(carrier) => match carrier.state {
-                State::Down { until } => carrier.failures == 0 || until <= now,
-                State::Dialling { since } => now - since < PATIENCE,
-                State::Up { .. } => carrier
-                    .silent_since
-                    .is_none_or(|since| now - since < PATIENCE),
+            Some(carrier) => match (&carrier.state, carrier.silent_since) {
+                (State::Down { until }, _) => carrier.failures == 0 || *until <= now,
+                (State::Dialling { since }, _) => now - *since < PATIENCE,
+                (State::Up { .. }, since) => since.is_none_or(|since| now - since < PATIENCE),
             },
         }
     }

@@ -68,14 +68,14 @@ impl PrekeyBook {
             self.0.remove(&oldest);
         }
         let owner = self.0.entry(id).or_insert_with(|| Owner {
-            mailbox: mailbox.clone(),
+            mailbox: *mailbox,
             record: None,
             as_of: None,
             search: None,
         });
         if owner.mailbox != *mailbox {
             // A card that replaces another.
-            (owner.mailbox, owner.record) = (mailbox.clone(), None);
+            (owner.mailbox, owner.record) = (*mailbox, None);
         }
         owner.search.get_or_insert_with(|| Search {
             tokens: prekey_tokens(mailbox, day),

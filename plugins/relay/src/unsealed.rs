@@ -92,7 +92,7 @@ pub(crate) fn seal_waiting(
             Ok(Sealing::Done(reply)) => answer.answer(Ok(reply)),
             Ok(Sealing::Parts(mut packing)) => {
                 packing.answer = Some(answer);
-                let packing = commands.spawn(packing).id();
+                let packing = commands.spawn(*packing).id();
                 timers.set::<PackTimer>(packing, now.time);
             }
             Err(error) => answer.answer(Err(error)),
@@ -105,7 +105,7 @@ pub(crate) fn seal_waiting(
 
 enum Sealing {
     Done(Reply),
-    Parts(Packing),
+    Parts(Box<Packing>),
 }
 
 impl Unsealed {
@@ -135,7 +135,9 @@ impl Unsealed {
             let own = (self.node, identity);
             let content = (manifest, self.body.clone());
             let packing = pack::begin(own, to, envelope, content, random, now);
-            return Ok(Sealing::Parts(packing.map_err(|error| refuse(&error))?));
+            return Ok(Sealing::Parts(Box::new(
+                packing.map_err(|error| refuse(&error))?,
+            )));
         }
         let head = Head {
             kind: name.map_or(Kind::Text, Kind::File),

@@ -6,7 +6,7 @@ use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::prelude::*;
 use dunlin_net::{About, FrameIn, FrameOut, Identity, LinkPlugin, LinkSettings, Peer, PeerDown};
 use dunlin_net::{DownReason, NetSystems, PeerId};
-use dunlin_relay::{Cache, Claim, DeleteSecret, Mailbox, Packet, RelayPlugin, Tombstones};
+use dunlin_relay::{Cache, Claim, DeleteSecret, Mailbox, Packet, RelayPlugin, Token, Tombstones};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -202,12 +202,12 @@ impl Run {
         self.asks(number, DEPOSIT, &[&[0], &packet[..]].concat());
     }
 
-    /// One of four: a day of either mailbox, or a tag that knowing is enough for.
+    /// One of four: a day of either mailbox, or a tag of a token that all know.
     fn tag(&self, which: u8) -> [u8; 16] {
         match which & 3 {
             0 => self.mailboxes[0].public().tag(TODAY).0,
             1 => self.mailboxes[1].public().tag(TODAY).0,
-            other => [other; 16],
+            other => Token([other; 16]).tag().0,
         }
     }
 
@@ -220,7 +220,7 @@ impl Run {
             mailbox @ (0 | 1) => self.mailboxes[usize::from(mailbox)]
                 .day_key(TODAY)
                 .claim(&hash),
-            other => Claim::Once(dunlin_relay::Tag([other; 16])),
+            other => Claim::Once(Token([other; 16])),
         };
         let mut body = Vec::new();
         match claim {
@@ -229,9 +229,9 @@ impl Run {
                 body.extend(day_key);
                 body.extend(signature);
             }
-            Claim::Once(tag) => {
+            Claim::Once(token) => {
                 body.push(1);
-                body.extend(tag.0);
+                body.extend(token.0);
             }
         }
         let tag = self.tag(which);

@@ -39,7 +39,7 @@ fn enlist(node: &mut EntityWorldMut, numbers: &Numbers) {
     let victim = node.world_scope(|world| {
         let mut mailboxes = world.query::<(Entity, &Mailbox)>();
         let last = mailboxes.iter(world).max_by_key(|(entity, _)| *entity);
-        last.map(|(_, mailbox)| mailbox.public().clone())
+        last.map(|(_, mailbox)| *mailbox.public())
     });
     node.insert(MailboxFlooder {
         wait,
@@ -90,8 +90,7 @@ pub(super) fn flood_mailbox(
     links: Query<&Peer>,
     now: Res<Now>,
     mut timers: ResMut<Timers>,
-    mut dials: MessageWriter<Dial>,
-    mut out: MessageWriter<FrameOut>,
+    (mut dials, mut out): (MessageWriter<Dial>, MessageWriter<FrameOut>),
     mut commands: Commands,
 ) {
     for due in due.read() {
