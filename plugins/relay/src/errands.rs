@@ -166,8 +166,7 @@ impl Errands {
             let keep = !pick(&pending.task);
             if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
                 carrier.requests.remove(request);
-                let asked = !carrier.requests.is_empty();
-                carrier.silent_since = carrier.silent_since.filter(|_| asked);
+                carrier.silent_since.take_if(|_| carrier.requests.is_empty());
             }
             keep
         });

@@ -215,7 +215,7 @@ impl Scene {
         ));
         if kind.mailbox {
             let mailbox = Mailbox::from_seed(&mailbox_seed(number));
-            self.mailboxes.push(mailbox.public().clone());
+            self.mailboxes.push(*mailbox.public());
             spawned.insert(mailbox);
         }
         let node = spawned.id();
