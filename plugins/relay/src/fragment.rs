@@ -14,6 +14,8 @@ pub struct FragmentKey {
     key: Zeroizing<[u8; 32]>,
     tag: Tag,
     secret: DeleteSecret,
+    /// Whether the packet's delete-hash must be that of `secret`: not for a room's members, whose author alone has it.
+    ends: bool,
 }
 
 impl std::fmt::Debug for FragmentKey {
@@ -42,6 +44,22 @@ impl FragmentKey {
             key,
             tag: Tag(tag),
             secret: DeleteSecret::new(*secret),
+            ends: true,
+        })
+    }
+
+    /// The same for a room: what ends it is the author's `secret`, and members have none.
+    // PROTOCOL 3.8
+    pub(crate) fn of_room<E>(
+        number: u16,
+        export: impl Fn(&[u8], &mut [u8]) -> Result<(), E>,
+        secret: Option<DeleteSecret>,
+    ) -> Result<FragmentKey, E> {
+        let key = Self::export(number, export)?;
+        Ok(FragmentKey {
+            ends: secret.is_some(),
+            secret: secret.unwrap_or_else(|| key.secret.clone()),
+            ..key
         })
     }
 
@@ -85,7 +103,7 @@ impl FragmentKey {
     pub fn open(&self, packet: &Packet) -> Option<Zeroizing<Vec<u8>>> {
         if packet.tag() != self.tag
             || packet.class() != Class::Large
-            || !self.secret.ends(&packet.delete_hash())
+            || (self.ends && !self.secret.ends(&packet.delete_hash()))
         {
             return None;
         }

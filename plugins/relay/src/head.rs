@@ -1,7 +1,7 @@
 //! The content of a sealed packet: what kind of message it is, and the message. PROTOCOL 3.4
 
 use crate::limits::{
-    FRAGMENT_BYTES, FRAGMENTS_MAX, HEAD_FIELDS_BYTES, MESSAGE_BYTES_MAX, NAME_BYTES_MAX,
+    FRAGMENT_BYTES, FRAGMENTS_MAX, HEAD_FIELDS_BYTES, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, SEAL_BYTES,
 };
 use crate::packet::Class;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -139,9 +139,14 @@ impl Outline {
 impl Head {
     /// The smallest packet that holds its head, and how many fragments there are beside it.
     pub fn shape(&self) -> Result<(Class, usize), BadHead> {
+        self.shape_in(SEAL_BYTES)
+    }
+
+    /// The same beside a seal of so many bytes.
+    fn shape_in(&self, seal_bytes: usize) -> Result<(Class, usize), BadHead> {
         let taken = HEAD_FIELDS_BYTES + self.name().len();
         let bytes = self.message.len();
-        let fits = |class: Class, bytes: usize| taken + bytes <= class.content_bytes();
+        let fits = |class: Class, bytes: usize| taken + bytes <= class.bytes_beside(seal_bytes);
         let class = |bytes| match fits(Class::Small, bytes) {
             true => Class::Small,
             false => Class::Large,
@@ -165,14 +170,23 @@ impl Head {
     /// The content to seal, exactly as long as the class says, and what goes into each fragment.
     // PROTOCOL 3.4
     pub fn encode(&self) -> Result<(Class, Vec<u8>, impl Iterator<Item = &[u8]>), BadHead> {
+        self.encode_in(SEAL_BYTES)
+    }
+
+    /// The same beside a seal of so many bytes.
+    // PROTOCOL 3.4
+    pub(crate) fn encode_in(
+        &self,
+        seal_bytes: usize,
+    ) -> Result<(Class, Vec<u8>, impl Iterator<Item = &[u8]>), BadHead> {
         if let Kind::File(name) = &self.kind {
             check_name(name)?;
         } else {
             std::str::from_utf8(&self.message).map_err(|_| BadHead::NotText)?;
         }
-        let (class, fragments) = self.shape()?;
+        let (class, fragments) = self.shape_in(seal_bytes)?;
         let name = self.name().as_bytes();
-        let mut content = Vec::with_capacity(class.content_bytes());
+        let mut content = Vec::with_capacity(class.bytes_beside(seal_bytes));
         let kind = u8::from(matches!(self.kind, Kind::File(_)));
         content.extend([kind, fragments as u8, 0, 0]); // At most 64.
         content.extend((self.message.len() as u32).to_le_bytes()); // At most 65,536: checked above.
@@ -184,7 +198,7 @@ impl Head {
         } else {
             content.extend(digest(&self.message));
         }
-        content.resize(class.content_bytes(), 0);
+        content.resize(class.bytes_beside(seal_bytes), 0);
         let parts = self.message.chunks(FRAGMENT_BYTES).take(fragments);
         Ok((class, content, parts))
     }

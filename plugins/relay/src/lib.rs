@@ -61,6 +61,8 @@ mod placement;
 mod plugin;
 mod receipts;
 mod receive;
+mod room;
+mod room_seal;
 mod seal;
 mod seen;
 mod seldom;
@@ -98,6 +100,8 @@ pub use packet::{
 pub use placement::{Candidate, place};
 pub use plugin::{RelayPlugin, RelaySystems};
 pub use receipts::Receipts;
+pub use room::{Room, RoomError, RoomId};
+pub use room_seal::{OpenedInRoom, SealedForRoom, open_in_room, seal_for_room};
 pub use seal::{Envelope, OpenError, Opened, SealError, Sealed, open, seal};
 pub use seen::Seen;
 pub use settings::RelaySettings;
