@@ -9,12 +9,13 @@ use crate::fetcher::Fetcher;
 use crate::frames::Frame;
 use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
-use crate::listeners::{Receivers, Watchers};
+use crate::listeners::{Receivers, RoomListeners, Watchers};
 use crate::mailbox::Claim;
 use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
 use crate::outbox::Outbox;
 use crate::placement::Candidate;
 use crate::receipts::Receipts;
+use crate::rooms::Rooms;
 use crate::task::Task;
 use dunlin_engine::bevy_ecs::change_detection::Tick;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -94,9 +95,10 @@ impl Carriers {
 fn has_own_work(
     errands: &Errands,
     outbox: &Outbox,
-    (receipts, inbox, receives): (&Receipts, &Inbox, bool),
+    (receipts, inbox, (receives, listens)): (&Receipts, &Inbox, (bool, bool)),
 ) -> bool {
     receives
+        || listens
         || !errands.is_idle()
         || outbox.is_under_way()
         || !receipts.is_empty()
@@ -112,11 +114,14 @@ pub(crate) fn gather_work(mut due: MessageReader<Due<OwnTimer>>, mut work: Messa
     work.write_batch(due.read().map(|due| Work { node: due.entity }));
 }
 
-type Waiting<'a> = (&'a Receipts, &'a Inbox, Has<Receivers>);
+type Waiting<'a> = (&'a Receipts, &'a Inbox, AnyListener);
+
+/// Whether somebody waits for mail, and whether for what is said in rooms.
+type AnyListener = (Has<Receivers>, Has<RoomListeners>);
 
 type Follower<'a> = (
     &'a mut Errands,
-    &'a mut Fetcher,
+    (&'a mut Fetcher, &'a mut Rooms),
     &'a Outbox,
     Waiting<'a>,
     Has<Watchers>,
@@ -139,10 +144,11 @@ pub(crate) fn follow_links(
         }
     }
     for PeerDown { node, peer, .. } in down.read() {
-        if let Ok((mut errands, mut fetcher, ..)) = nodes.get_mut(*node)
+        if let Ok((mut errands, (mut fetcher, mut rooms), ..)) = nodes.get_mut(*node)
             && let Some(carrier) = errands.link_down(*peer, now.time)
         {
             fetcher.link_lost(carrier, now.time);
+            rooms.link_lost(carrier, now.time);
             work.write(Work { node: *node });
         }
     }
@@ -223,7 +229,7 @@ pub(crate) fn look_for_carriers(
 type Speaker<'a> = (
     &'a mut Errands,
     &'a mut Outbox,
-    (&'a Fetcher, &'a Gatherer),
+    (&'a Fetcher, &'a Gatherer, &'a Rooms),
     &'a mut DayKeys,
     &'a mut Carriers,
     Waiting<'a>,
@@ -251,8 +257,8 @@ pub(crate) fn run_errands(
         else {
             continue;
         };
-        let (receipts, _, fetching) = waiting;
-        let (fetcher, gatherer) = looking;
+        let (receipts, _, (fetching, listening)) = waiting;
+        let (fetcher, gatherer, rooms) = looking;
         for action in errands.poll(now.time) {
             match action {
                 Action::Dial(carrier) => {
@@ -297,9 +303,11 @@ pub(crate) fn run_errands(
             receipts.next_due(),
             fetching.then(|| fetcher.next_due()).flatten(),
             fetching.then(|| gatherer.next_due()).flatten(),
+            listening.then(|| rooms.next_due()).flatten(),
         ];
-        let look = fetching.then(|| {
-            let settled = now.time - fetcher.changed() >= SETTLED;
+        let look = (fetching || listening).then(|| {
+            let changed = fetcher.changed().max(rooms.changed());
+            let settled = now.time - changed >= SETTLED;
             now.time + if settled { LOOK_SETTLED } else { LOOK }
         });
         // Whatever is due already waits for something that comes in, or for the next look.
@@ -343,8 +351,8 @@ fn asked(
                 after: *after,
             }
         }
-        // To know a one-time tag is enough.
-        Task::Look { tag, after } => Frame::Fetch {
+        // To know a one-time tag, or a room's, is enough.
+        Task::Look { tag, after } | Task::Lane { tag, after } => Frame::Fetch {
             request,
             claim: Claim::Once(*tag),
             after: *after,
@@ -353,5 +361,10 @@ fn asked(
             let claim = keys.claim(*day, link, handshake_hash)?;
             Frame::Subscribe { request, claim }
         }
+        // PROTOCOL 4.6
+        Task::Attend { tag } => Frame::Subscribe {
+            request,
+            claim: Claim::Once(*tag),
+        },
     })
 }

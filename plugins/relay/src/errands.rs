@@ -72,6 +72,7 @@ struct Table {
     carriers: BTreeMap<PeerId, Carrier>,
     links: BTreeMap<Entity, PeerId>,
     kept: BTreeSet<PeerId>,
+    kept_for_rooms: BTreeSet<PeerId>,
     done: Vec<Done>,
     last_request: u32,
 }
@@ -82,12 +83,17 @@ impl Empty for Table {
         carriers: BTreeMap::new(),
         links: BTreeMap::new(),
         kept: BTreeSet::new(),
+        kept_for_rooms: BTreeSet::new(),
         done: Vec::new(),
         last_request: 0,
     };
 }
 
 impl Table {
+    fn is_kept(&self, carrier: &PeerId) -> bool {
+        self.kept.contains(carrier) || self.kept_for_rooms.contains(carrier)
+    }
+
     fn unreachable(&mut self, id: PeerId, now: Time) {
         let Some(carrier) = self.carriers.get_mut(&id) else {
             return;
@@ -137,6 +143,13 @@ impl Errands {
     /// Links to these carriers stay up without errands.
     pub(crate) fn keep(&mut self, carriers: BTreeSet<PeerId>) {
         self.0.kept = carriers;
+    }
+
+    /// And those to these.
+    pub(crate) fn keep_for_rooms(&mut self, carriers: BTreeSet<PeerId>) {
+        if self.0.kept_for_rooms != carriers {
+            self.0.kept_for_rooms = carriers;
+        }
     }
 
     /// Forgets the errands that `pick` picks; they end without a [`Done`].
@@ -338,7 +351,8 @@ impl Errands {
             let State::Up { link, busy } = carrier.state else {
                 continue;
             };
-            let idle = carrier.requests.is_empty() && !this.kept.contains(id);
+            let kept = this.kept.contains(id) || this.kept_for_rooms.contains(id);
+            let idle = carrier.requests.is_empty() && !kept;
             if idle && (missing > 0 || now - busy >= LINK_IDLE) {
                 missing = missing.saturating_sub(1);
                 carrier.state = State::Down { until: now };
@@ -372,7 +386,7 @@ impl Errands {
                 let first = requests
                     .filter_map(|request| Some(self.0.pending.get(request)?.due))
                     .min();
-                first.or_else(|| (!self.0.kept.contains(id)).then_some(busy + LINK_IDLE))
+                first.or_else(|| (!self.0.is_kept(id)).then_some(busy + LINK_IDLE))
             }
             State::Down { until } => (free && !carrier.requests.is_empty()).then_some(until),
             State::Dialling { .. } => None,

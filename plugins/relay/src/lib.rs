@@ -13,6 +13,7 @@
 //! | a message is sent | `send`, with `seal`, `head`, `outbox`, `placement` |
 //! | and received | `receive`, `confirm`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
 //! | in fragments, if it is long | `fragment`, `gatherer` |
+//! | or to a room, and received there | `room`, `room_seal`, `room_send`, `room_listen`, with `rooms`, `room_inbox`, `room_lanes`, `room_links` |
 //! | over links made for that alone | `carriers`, with `errands`, `frames` |
 //! | within what the owner gives | `allowance`, with `bandwidth`, `cache` |
 //! | other plugins see packets | `mirror`, `messages` |
@@ -62,7 +63,13 @@ mod plugin;
 mod receipts;
 mod receive;
 mod room;
+mod room_inbox;
+mod room_lanes;
+mod room_links;
+mod room_listen;
 mod room_seal;
+mod room_send;
+mod rooms;
 mod seal;
 mod seen;
 mod seldom;
@@ -102,6 +109,7 @@ pub use plugin::{RelayPlugin, RelaySystems};
 pub use receipts::Receipts;
 pub use room::{Room, RoomError, RoomId};
 pub use room_seal::{OpenedInRoom, SealedForRoom, open_in_room, seal_for_room};
+pub use rooms::Rooms;
 pub use seal::{Envelope, OpenError, Opened, SealError, Sealed, open, seal};
 pub use seen::Seen;
 pub use settings::RelaySettings;

@@ -4,7 +4,7 @@
 use crate::answers::{Known, Outcome};
 use crate::frames::Frame;
 use crate::life;
-use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PLACES, WORK_BITS_MAX};
+use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PLACES, ROOM_OUTBOX_MAX, WORK_BITS_MAX};
 use crate::own_message::{ASK_MIN, End, OwnMessage, OwnPacket, State};
 use crate::packet::{MessageId, PacketId};
 use crate::placement::{Candidate, place};
@@ -101,6 +101,21 @@ impl Outbox {
         Some(oldest)
     }
 
+    /// The same for one more to a room: past so many the oldest that lies with carriers leaves, and its copies stay there.
+    pub(crate) fn make_room(&mut self) -> Result<Option<MessageId>, OutboxFull> {
+        self.has_room()?;
+        let open = self.messages.iter();
+        let open = open.filter(|(_, message)| message.room.is_some() && message.end.is_none());
+        if open.clone().count() < ROOM_OUTBOX_MAX {
+            return Ok(None);
+        }
+        let stored = open.filter(|(_, message)| matches!(message.state(), State::Stored(_)));
+        let oldest = stored.min_by_key(|(id, message)| (message.created_ms, **id));
+        let oldest = oldest.map(|(id, _)| *id).ok_or(OutboxFull)?;
+        self.cancel(oldest);
+        Ok(Some(oldest))
+    }
+
     /// Drops a message, whatever its state. Whoever watches hears that it is gone.
     pub(crate) fn cancel(&mut self, id: MessageId) {
         if self.messages.remove(&id).is_some() {
@@ -173,7 +188,7 @@ impl Outbox {
                             tasks.push((*carrier, Task::Ask { message, id }));
                         }
                     }
-                    part.ask = now + waits[usize::from(place > 0)];
+                    part.ask = now + waits[usize::from(place > 0 || message.room.is_some())];
                 }
             }
         }
@@ -289,7 +304,10 @@ impl Outbox {
             Known::Ended(secret) if secret.ends(&part.packet.delete_hash()) => {
                 part.ended = true;
                 if is_head {
-                    message.end = Some(End::Delivered(secret));
+                    message.end = Some(match message.room {
+                        None => End::Delivered(secret),
+                        Some(_) => End::Expired, // Its author deleted it: nobody else has this secret.
+                    });
                 }
             }
             Known::Ended(_) => {

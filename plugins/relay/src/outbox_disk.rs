@@ -6,6 +6,7 @@ use crate::limits::FRAGMENTS_MAX;
 use crate::outbox::Outbox;
 use crate::own_message::{End, OwnMessage, OwnPacket};
 use crate::packet::{DeleteSecret, MessageId, Packet};
+use crate::room::RoomId;
 use bytes::Bytes;
 use dunlin_engine::Time;
 use dunlin_net::{ADDRESS_BYTES, PeerId, decode_address, encode_address};
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 16] = b"dunlin message 1";
 /// Of a message in fragments.
 const MAGIC_FRAGMENTS: &[u8; 16] = b"dunlin message 2";
+/// To a room: the room's id, then as one in fragments, however many there are.
+const MAGIC_ROOM: &[u8; 16] = b"dunlin roommsg 1";
 const CHECK_BYTES: usize = 16;
 const EXTENSION: &str = "message";
 /// Ended messages are forgotten so long after they expired.
@@ -78,9 +81,12 @@ pub(crate) fn load(
 }
 
 pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
-    let whole = message.parts.len() == 1;
+    let whole = message.parts.len() == 1 && message.room.is_none();
     let magic = if whole { MAGIC } else { MAGIC_FRAGMENTS };
-    let mut bytes = magic.to_vec();
+    let mut bytes = match message.room {
+        None => magic.to_vec(),
+        Some(room) => [&MAGIC_ROOM[..], &room.0].concat(),
+    };
     bytes.extend(id.0);
     bytes.extend(message.to.as_bytes());
     bytes.extend(message.created_ms.to_le_bytes());
@@ -121,9 +127,15 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
     if blake3::hash(body).as_bytes()[..CHECK_BYTES] != *check {
         return None;
     }
-    let (whole, rest) = match body.strip_prefix(MAGIC) {
-        Some(rest) => (true, rest),
-        None => (false, body.strip_prefix(MAGIC_FRAGMENTS)?),
+    let (magic, rest) = body.split_first_chunk()?;
+    let (whole, room, rest) = match magic {
+        MAGIC => (true, None, rest),
+        MAGIC_FRAGMENTS => (false, None, rest),
+        MAGIC_ROOM => {
+            let (room, rest) = rest.split_first_chunk()?;
+            (false, Some(RoomId(*room)), rest)
+        }
+        _ => return None,
     };
     let (id, rest) = rest.split_first_chunk()?;
     let (to, rest) = rest.split_first_chunk()?;
@@ -148,6 +160,7 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
         return None;
     }
     let mut message = OwnMessage::new(to, parts, u64::from_le_bytes(*created_ms), now);
+    message.room = room;
     message.end = end;
     message.ask_first(now);
     Some((MessageId(*id), message))
@@ -260,6 +273,25 @@ mod tests {
         own.parts
             .push(OwnPacket::new(own.parts[1].packet.clone(), Time::ZERO));
         assert!(decode(encode(ID, &own), Time::ZERO).is_none());
+    }
+
+    #[test]
+    fn a_message_to_a_room_comes_back_with_the_room_and_what_ends_it() {
+        let mut own = message(None);
+        own.room = Some(RoomId([5; 16]));
+        own.parts[0].secret = Some(DeleteSecret::new([7; 16]));
+        let (id, again) = decode(encode(ID, &own), Time::ZERO).unwrap();
+        assert_eq!((id, again.room()), (ID, Some(RoomId([5; 16]))));
+        let secret = again.parts[0].secret.as_ref().unwrap();
+        assert_eq!(secret.as_bytes(), &[7; 16]);
+        assert_eq!(again.stored(), own.stored());
+        assert!(
+            decode(encode(ID, &message(None)), Time::ZERO)
+                .unwrap()
+                .1
+                .room()
+                .is_none()
+        );
     }
 
     #[test]

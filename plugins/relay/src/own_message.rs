@@ -2,6 +2,7 @@
 
 use crate::life::expiry_ms;
 use crate::packet::{DeleteSecret, Packet, PacketId};
+use crate::room::RoomId;
 use dunlin_engine::Time;
 use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub struct OwnMessage {
     pub(crate) to: PeerId,
+    /// If it is to a room. It is never delivered, and its author has what ends each of its packets.
+    pub(crate) room: Option<RoomId>,
     pub(crate) created_ms: u64,
     pub(crate) end: Option<End>,
     pub(crate) left: bool,
@@ -89,11 +92,26 @@ impl OwnMessage {
     pub(crate) fn new(to: PeerId, parts: Vec<OwnPacket>, created_ms: u64, now: Time) -> Self {
         Self {
             to,
+            room: None,
             created_ms,
             end: None,
             left: false,
             asked_since: now,
             parts,
+        }
+    }
+
+    /// The same, to a room; its author stands for whom it is to.
+    pub(crate) fn to_room(
+        author: PeerId,
+        room: RoomId,
+        parts: Vec<OwnPacket>,
+        created_ms: u64,
+        now: Time,
+    ) -> Self {
+        Self {
+            room: Some(room),
+            ..Self::new(author, parts, created_ms, now)
         }
     }
 
@@ -129,7 +147,13 @@ impl OwnMessage {
         self.parts.iter().filter(kept).count()
     }
 
-    /// For whom it is.
+    /// The room that it was written to, if it was one.
+    #[must_use]
+    pub fn room(&self) -> Option<RoomId> {
+        self.room
+    }
+
+    /// For whom it is; of a message to a room, who wrote it.
     #[must_use]
     pub fn to(&self) -> PeerId {
         self.to

@@ -9,8 +9,8 @@ use crate::messages::{
 };
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
-    allowance, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, receive, send,
-    status,
+    allowance, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, receive,
+    room_listen, room_send, send, status,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -130,6 +130,11 @@ impl Plugin for RelayPlugin {
             .stream("relay.watch", send::open_watch)
             .stream("relay.receive", receive::open_receive)
             .call("relay.confirm", confirm::call_confirm)
+            .call("room.new", room_send::call_new)
+            .call("room.send", room_send::call_send)
+            .stream("room.listen", room_listen::open_listen)
+            .call("room.confirm", room_listen::call_confirm)
+            .call("room.status", room_listen::call_status)
             .call("relay.limits", allowance::call_limits)
             .call("relay.status", status::call_status)
             .call("relay.card", status::call_card);
@@ -171,9 +176,15 @@ fn add_systems(app: &mut App) {
         receive::open_brought,
         receive::put_together,
     );
+    let hear_rooms = (
+        room_listen::settle_listened,
+        room_listen::bring_own,
+        room_listen::hear_brought,
+    );
     let plan = (
         send::place_sent,
         receive::plan_rounds,
+        room_listen::plan_rooms,
         receive::show_receipts,
     );
     let leave = (
@@ -185,7 +196,8 @@ fn add_systems(app: &mut App) {
         carriers::run_errands,
         send::tell_watchers,
         receive::tell_receivers,
+        room_listen::tell_listeners,
     );
-    app.add_systems(Own, (hear, settle, plan, leave, speak));
+    app.add_systems(Own, (hear, settle, hear_rooms, plan, leave, speak));
     app.add_systems(Mirror, mirror::mirror_packets);
 }

@@ -19,6 +19,7 @@ use crate::messages::{ErrandDone, PacketBrought, PacketKept, Work};
 use crate::nodes::{Nodes, failed};
 use crate::packet::PacketId;
 use crate::receipts::Receipts;
+use crate::rooms::Rooms;
 use crate::seal;
 use crate::seen::Seen;
 use crate::send::NodeParams;
@@ -119,6 +120,8 @@ pub(crate) fn settle_received(
                 receipts.told(*id, carrier, answer.is_some(), now.time);
             }
             Task::Deposit { .. }
+            | Task::Lane { .. }
+            | Task::Attend { .. }
             | Task::Ask { .. }
             | Task::Count { .. }
             | Task::HandOver { .. } => {}
@@ -184,7 +187,7 @@ pub(crate) fn bring_own(
 
 type Opener<'a> = (
     &'a Identity,
-    &'a DayKeys,
+    (&'a DayKeys, &'a Rooms),
     &'a Seen,
     Has<Receivers>,
     (
@@ -207,9 +210,12 @@ pub(crate) fn open_brought(
         packet,
     } in brought.read()
     {
-        let Ok((identity, keys, seen, receives, own)) = nodes.get_mut(*node) else {
+        let Ok((identity, (keys, rooms), seen, receives, own)) = nodes.get_mut(*node) else {
             continue;
         };
+        if rooms.wants(packet.tag()) {
+            continue; // A room's: see `room_listen`.
+        }
         let (mut inbox, mut gatherer, mut receipts, mut fetcher, mut drops) = own;
         let id = packet.id();
         match gatherer.take(packet, *carrier, now.time) {

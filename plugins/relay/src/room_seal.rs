@@ -4,7 +4,7 @@
 use crate::fragment::FragmentKey;
 use crate::head::{Content, Head};
 use crate::limits::{EXPIRY_HOURS_MAX, HEADER_BYTES, ROOM_SEAL_BYTES};
-use crate::packet::{DeleteSecret, Header, MessageId, Packet, hash16};
+use crate::packet::{Class, DeleteSecret, Header, MessageId, Packet, hash16};
 use crate::room::Room;
 use crate::seal::{Envelope, OpenError, SealError, Sealed};
 use dunlin_net::{Identity, PeerId};
@@ -86,9 +86,7 @@ pub fn seal_for_room(
     random: &mut impl CryptoRng,
 ) -> Result<SealedForRoom, SealError> {
     let Envelope {
-        tag,
-        day,
-        expiry_hours,
+        day, expiry_hours, ..
     } = envelope;
     if !(1..=EXPIRY_HOURS_MAX).contains(&expiry_hours) {
         return Err(SealError::Expiry(expiry_hours));
@@ -96,30 +94,12 @@ pub fn seal_for_room(
     let (class, content, parts) = head.encode_in(ROOM_SEAL_BYTES)?;
     let content = Zeroizing::new(content);
     let key = |_| SealError::Key;
-    let public = <Suite as Kem>::PublicKey::from_bytes(room.public()).map_err(key)?;
-    let (enc, mut context): (_, Sender) =
-        setup_sender_with_rng(&OpModeS::Base, &public, &info(room), random).map_err(key)?;
-    let enc = enc.to_bytes();
-    let secret = delete_secret(from, &enc, None);
-    let header = Header {
-        class,
-        day,
-        expiry_hours,
-        tag,
-        delete_hash: secret.hash(),
-    };
-    let header = header.encode();
-    let mut inside = Zeroizing::new(from.id().as_bytes().to_vec());
-    inside.extend(from.sign(&signed(room, &header, &enc, &content)));
-    inside.extend_from_slice(&content);
-    let mut bytes = Vec::with_capacity(class.packet_bytes());
-    bytes.extend(header);
-    bytes.extend_from_slice(&enc);
-    bytes.extend(context.seal(&inside, &header).map_err(key)?);
-    let packet = Packet::parse(bytes.into()).map_err(|_| SealError::Key)?;
+    let (packet, secret, context) =
+        seal_content(from, room, envelope, class, &content, random).map_err(key)?;
+    let (enc, _) = packet.body().split_at(ENC_BYTES);
     let mut fragments = Vec::new();
     for (number, part) in (0..).zip(parts) {
-        let secret = delete_secret(from, &enc, Some(number));
+        let secret = delete_secret(from, enc, Some(number));
         let export = |what: &[u8], out: &mut [u8]| context.export(what, out);
         let fragment = FragmentKey::of_room(number, export, Some(secret)).map_err(key)?;
         let packet = fragment.seal(day, expiry_hours, part);
@@ -132,6 +112,47 @@ pub fn seal_for_room(
         message,
     };
     Ok(SealedForRoom { sealed, secret })
+}
+
+/// The packet, what ends it, and the context of which fragments' keys are exported.
+// PROTOCOL 3.8
+pub(crate) fn seal_content(
+    from: &Identity,
+    room: &Room,
+    envelope: Envelope,
+    class: Class,
+    content: &[u8],
+    random: &mut impl CryptoRng,
+) -> Result<(Packet, DeleteSecret, Sender), hpke::HpkeError> {
+    let Envelope {
+        tag,
+        day,
+        expiry_hours,
+    } = envelope;
+    let public = <Suite as Kem>::PublicKey::from_bytes(room.public())?;
+    let (enc, mut context): (_, Sender) =
+        setup_sender_with_rng(&OpModeS::Base, &public, &info(room), random)?;
+    let enc = enc.to_bytes();
+    let secret = delete_secret(from, &enc, None);
+    let header = Header {
+        class,
+        day,
+        expiry_hours,
+        tag,
+        delete_hash: secret.hash(),
+    };
+    let header = header.encode();
+    let mut inside = Zeroizing::new(from.id().as_bytes().to_vec());
+    inside.extend(from.sign(&signed(room, &header, &enc, content)));
+    inside.extend_from_slice(content);
+    let mut bytes = Vec::with_capacity(class.packet_bytes());
+    bytes.extend(header);
+    bytes.extend_from_slice(&enc);
+    bytes.extend(context.seal(&inside, &header)?);
+    match Packet::parse(bytes.into()) {
+        Ok(packet) => Ok((packet, secret, context)),
+        Err(_) => Err(hpke::HpkeError::SealError), // A content of the wrong length: `Head::encode_in` makes none.
+    }
 }
 
 /// Opens a packet that was sealed to a room. Takes one scalar multiplication, and a verification if it was.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::head::{BadHead, Kind};
-use crate::packet::{Class, Tag};
+use crate::packet::Tag;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 

@@ -40,10 +40,10 @@ pub(crate) struct SendParams {
 impl Params for SendParams {}
 
 #[derive(Serialize)]
-struct SentReply {
-    id: String,
-    packet: String,
-    bytes: usize,
+pub(crate) struct SentReply {
+    pub(crate) id: String,
+    pub(crate) packet: String,
+    pub(crate) bytes: usize,
 }
 
 type Sender<'a> = (
@@ -124,7 +124,7 @@ pub(crate) fn call_send(
     Answer::of(SentReply { id, packet, bytes })
 }
 
-fn forget(dir: &std::path::Path, id: MessageId) {
+pub(crate) fn forget(dir: &std::path::Path, id: MessageId) {
     if let Err(error) = outbox_disk::remove(dir, id) {
         tracing::error!(%error, %id, "the file of a message that ended long ago stays");
     }
@@ -134,7 +134,10 @@ fn forget(dir: &std::path::Path, id: MessageId) {
 #[derive(Serialize)]
 struct Told {
     id: String,
+    /// A person's id or, as below, a room's.
     to: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
     state: &'static str,
     stored: usize,
     carriers: Vec<ToldCarrier>,
@@ -180,7 +183,11 @@ impl Told {
         };
         Told {
             id: id.to_string(),
-            to: message.to().to_string(),
+            to: match message.room() {
+                Some(room) => room.to_string(),
+                None => message.to().to_string(),
+            },
+            room: message.room().map(|room| room.to_string()),
             state: match message.state() {
                 State::Queued => "queued",
                 State::Sent => "sent",
@@ -302,6 +309,8 @@ pub(crate) fn settle_sent(
             | Task::Count { .. }
             | Task::HandOver { .. }
             | Task::Subscribe { .. }
+            | Task::Lane { .. }
+            | Task::Attend { .. }
             | Task::Receipt { .. } => {}
         }
     }

@@ -16,6 +16,7 @@ use crate::mirror::Mirror;
 use crate::outbox::Outbox;
 use crate::outbox_disk;
 use crate::receipts::Receipts;
+use crate::rooms::Rooms;
 use crate::seen::Seen;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -172,6 +173,7 @@ fn equip_all(
                 DayKeys::default(),
                 Inbox::default(),
                 Gatherer::default(),
+                Rooms::default(),
                 seen,
             ),
             settings,
@@ -226,6 +228,7 @@ mod tests {
             size_of::<DayKeys>(),
             size_of::<Inbox>(),
             size_of::<Gatherer>(),
+            size_of::<Rooms>(),
             size_of::<Seen>(),
         ];
         // Beside each stand two ticks of bevy's change detection.

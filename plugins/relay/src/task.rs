@@ -33,6 +33,15 @@ pub(crate) enum Task {
     Subscribe {
         day: u16,
     },
+    /// What lies on a room's lane,
+    Lane {
+        tag: Tag,
+        after: PacketId,
+    },
+    /// and what comes there.
+    Attend {
+        tag: Tag,
+    },
     Receipt {
         id: PacketId,
         secret: DeleteSecret,
@@ -55,10 +64,10 @@ impl Task {
                 Task::Ask { .. } | Task::Count { .. },
                 Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
             ) | (
-                Task::Fetch { .. } | Task::Look { .. },
+                Task::Fetch { .. } | Task::Look { .. } | Task::Lane { .. },
                 Frame::Fetched { .. } | Frame::Refused { kind: f::FETCH, .. }
             ) | (
-                Task::Subscribe { .. },
+                Task::Subscribe { .. } | Task::Attend { .. },
                 Frame::Subscribed { .. }
                     | Frame::Refused {
                         kind: f::SUBSCRIBE,
