@@ -10,7 +10,7 @@ use crate::fetcher::Fetcher;
 use crate::frames::Frame;
 use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
-use crate::listeners::{Receivers, Watchers};
+use crate::listeners::{Receivers, RoomListeners, Watchers};
 use crate::mailbox::Claim;
 use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
 use crate::outbox::Outbox;
@@ -18,6 +18,7 @@ use crate::placement::Candidate;
 use crate::prekey_search::PrekeyBook;
 use crate::receipts::Receipts;
 use crate::repair::Repair;
+use crate::rooms::Rooms;
 use crate::task::Task;
 use dunlin_engine::bevy_ecs::change_detection::Tick;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -93,16 +94,17 @@ impl Carriers {
 }
 
 /// What may keep a node at work.
-type Waiting<'a> = (&'a Receipts, &'a Inbox, bool, &'a PrekeyBook);
+type Waiting<'a> = (&'a Receipts, &'a Inbox, (bool, bool), &'a PrekeyBook);
 
 /// Whether a node has anything to ask of carriers: a message under way, somebody who receives, something to confirm. Most only
 /// carry, and cost nothing here.
 fn has_own_work(
     errands: &Errands,
     outbox: &Outbox,
-    (receipts, inbox, receives, prekeys): Waiting,
+    (receipts, inbox, (receives, listens), prekeys): Waiting,
 ) -> bool {
     receives
+        || listens
         || !errands.is_idle()
         || outbox.is_under_way()
         || !receipts.is_empty()
@@ -122,13 +124,16 @@ pub(crate) fn gather_work(mut due: MessageReader<Due<OwnTimer>>, mut work: Messa
 type WaitingOf = (
     &'static Receipts,
     &'static Inbox,
-    Has<Receivers>,
+    AnyListener,
     &'static PrekeyBook,
 );
 
+/// Whether somebody waits for mail, and whether for what is said in rooms.
+type AnyListener = (Has<Receivers>, Has<RoomListeners>);
+
 type Follower<'a> = (
     &'a mut Errands,
-    &'a mut Fetcher,
+    (&'a mut Fetcher, &'a mut Rooms),
     &'a Outbox,
     WaitingOf,
     Has<Watchers>,
@@ -151,10 +156,11 @@ pub(crate) fn follow_links(
         }
     }
     for PeerDown { node, peer, .. } in down.read() {
-        if let Ok((mut errands, mut fetcher, ..)) = nodes.get_mut(*node)
+        if let Ok((mut errands, (mut fetcher, mut rooms), ..)) = nodes.get_mut(*node)
             && let Some(carrier) = errands.link_down(*peer, now.time)
         {
             fetcher.link_lost(carrier, now.time);
+            rooms.link_lost(carrier, now.time);
             work.write(Work { node: *node });
         }
     }
@@ -238,7 +244,7 @@ pub(crate) fn look_for_carriers(
 type Speaker<'a> = (
     &'a mut Errands,
     &'a mut Outbox,
-    (&'a Fetcher, &'a Gatherer, &'a Collector),
+    (&'a Fetcher, &'a Gatherer, &'a Collector, &'a Rooms),
     &'a mut DayKeys,
     &'a mut Carriers,
     WaitingOf,
@@ -266,8 +272,8 @@ pub(crate) fn run_errands(
         else {
             continue;
         };
-        let (receipts, _, fetching, prekeys) = waiting;
-        let (fetcher, gatherer, collector) = looking;
+        let (receipts, _, (fetching, listening), prekeys) = waiting;
+        let (fetcher, gatherer, collector, rooms) = looking;
         for action in errands.poll(now.time) {
             match action {
                 Action::Dial(carrier) => {
@@ -290,9 +296,12 @@ pub(crate) fn run_errands(
                     let (Ok(peer), Some(task)) = (links.get(link), errands.task(request)) else {
                         continue;
                     };
-                    if let Some(frame) =
-                        asked(task, request, &mut keys, (link, &peer.handshake_hash))
-                    {
+                    if let Some(frame) = asked(
+                        task,
+                        request,
+                        (&mut keys, rooms),
+                        (link, &peer.handshake_hash),
+                    ) {
                         send(&mut out, link, &frame);
                     }
                     if let Task::Deposit { message, .. } = task {
@@ -314,9 +323,11 @@ pub(crate) fn run_errands(
             fetching.then(|| fetcher.next_due()).flatten(),
             fetching.then(|| gatherer.next_due()).flatten(),
             fetching.then(|| collector.next_due()).flatten(),
+            listening.then(|| rooms.next_due()).flatten(),
         ];
-        let look = fetching.then(|| {
-            let settled = now.time - fetcher.changed() >= SETTLED;
+        let look = (fetching || listening).then(|| {
+            let changed = fetcher.changed().max(rooms.changed());
+            let settled = now.time - changed >= SETTLED;
             now.time + if settled { LOOK_SETTLED } else { LOOK }
         });
         // Whatever is due already waits for something that comes in, or for the next look.
@@ -338,7 +349,7 @@ pub(crate) fn run_errands(
 fn asked(
     task: &Task,
     request: u32,
-    keys: &mut DayKeys,
+    (keys, rooms): (&mut DayKeys, &Rooms),
     (link, handshake_hash): (Entity, &[u8; 32]),
 ) -> Option<Frame> {
     Some(match task {
@@ -360,7 +371,7 @@ fn asked(
                 after: *after,
             }
         }
-        // To know what a one-time tag is made of is enough.
+        // To know what a one-time tag, or a room's, is made of is enough.
         Task::Look { token, after } | Task::Prekeys { token, after, .. } => Frame::Fetch {
             request,
             claim: Claim::Once(*token),
@@ -370,6 +381,16 @@ fn asked(
             let claim = keys.claim(*day, link, handshake_hash)?;
             Frame::Subscribe { request, claim }
         }
+        // PROTOCOL 4.6
+        Task::Lane { tag, after } => Frame::Fetch {
+            request,
+            claim: Claim::Once(rooms.token(*tag)?),
+            after: *after,
+        },
+        Task::Attend { tag } => Frame::Subscribe {
+            request,
+            claim: Claim::Once(rooms.token(*tag)?),
+        },
         // A carrier's own, over other links (`repair.rs`).
         Task::List { .. } | Task::Pull { .. } => return None,
     })

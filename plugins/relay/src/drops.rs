@@ -72,6 +72,10 @@ reasons! {
     NotForUs = "does not open",
     /// A message that the application has had.
     Repeated = "repeated",
+    /// One of our own messages to a room, which comes back with everybody else's.
+    OwnInRoom = "own message in a room",
+    /// A message to a room that was left with its carriers, since too many of its author's wait to be confirmed.
+    AuthorOverShare = "author over share",
     /// A message that was left with its carriers, since the application has not confirmed those before it.
     InboxFull = "inbox full",
 }

@@ -74,6 +74,7 @@ struct Table {
     carriers: BTreeMap<PeerId, Carrier>,
     links: BTreeMap<Entity, PeerId>,
     kept: BTreeSet<PeerId>,
+    kept_for_rooms: BTreeSet<PeerId>,
     done: Vec<Done>,
     last_request: u32,
 }
@@ -84,12 +85,17 @@ impl Empty for Table {
         carriers: BTreeMap::new(),
         links: BTreeMap::new(),
         kept: BTreeSet::new(),
+        kept_for_rooms: BTreeSet::new(),
         done: Vec::new(),
         last_request: 0,
     };
 }
 
 impl Table {
+    fn is_kept(&self, carrier: &PeerId) -> bool {
+        self.kept.contains(carrier) || self.kept_for_rooms.contains(carrier)
+    }
+
     fn unreachable(&mut self, id: PeerId, now: Time) {
         let Some(carrier) = self.carriers.get_mut(&id) else {
             return;
@@ -158,6 +164,13 @@ impl Errands {
         self.0.kept = carriers;
     }
 
+    /// And those to these.
+    pub(crate) fn keep_for_rooms(&mut self, carriers: BTreeSet<PeerId>) {
+        if self.0.kept_for_rooms != carriers {
+            self.0.kept_for_rooms = carriers;
+        }
+    }
+
     /// Forgets the errands that `pick` picks; they end without a [`Done`].
     pub(crate) fn cancel(&mut self, pick: impl Fn(&Task) -> bool) {
         let table = &mut *self.0;
@@ -166,7 +179,9 @@ impl Errands {
             let keep = !pick(&pending.task);
             if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
                 carrier.requests.remove(request);
-                carrier.silent_since.take_if(|_| carrier.requests.is_empty());
+                carrier
+                    .silent_since
+                    .take_if(|_| carrier.requests.is_empty());
             }
             keep
         });
@@ -361,7 +376,8 @@ impl Errands {
             let State::Up { link, busy } = carrier.state else {
                 continue;
             };
-            let idle = carrier.requests.is_empty() && !this.kept.contains(id);
+            let kept = this.kept.contains(id) || this.kept_for_rooms.contains(id);
+            let idle = carrier.requests.is_empty() && !kept;
             if idle && (missing > 0 || now - busy >= LINK_IDLE) {
                 missing = missing.saturating_sub(1);
                 carrier.state = State::Down { until: now };
@@ -395,7 +411,7 @@ impl Errands {
                 let first = requests
                     .filter_map(|request| Some(self.0.pending.get(request)?.due))
                     .min();
-                first.or_else(|| (!self.0.kept.contains(id)).then_some(busy + LINK_IDLE))
+                first.or_else(|| (!self.0.is_kept(id)).then_some(busy + LINK_IDLE))
             }
             State::Down { until } => (free && !carrier.requests.is_empty()).then_some(until),
             State::Dialling { .. } => None,

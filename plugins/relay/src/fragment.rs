@@ -15,6 +15,8 @@ pub struct FragmentKey {
     token: Token,
     tag: Tag,
     secret: DeleteSecret,
+    /// Whether the packet's delete-hash must be that of `secret`: not for a room's members, whose author alone has it.
+    ends: bool,
 }
 
 impl std::fmt::Debug for FragmentKey {
@@ -44,6 +46,22 @@ impl FragmentKey {
             token,
             tag: token.tag(),
             secret: DeleteSecret::new(*secret),
+            ends: true,
+        })
+    }
+
+    /// The same for a room: what ends it is the author's `secret`, and members have none.
+    // PROTOCOL 3.8
+    pub(crate) fn of_room<E>(
+        number: u16,
+        export: impl Fn(&[u8], &mut [u8]) -> Result<(), E>,
+        secret: Option<DeleteSecret>,
+    ) -> Result<FragmentKey, E> {
+        let key = Self::export(number, export)?;
+        Ok(FragmentKey {
+            ends: secret.is_some(),
+            secret: secret.unwrap_or_else(|| key.secret.clone()),
+            ..key
         })
     }
 
@@ -93,7 +111,7 @@ impl FragmentKey {
     pub fn open(&self, packet: &Packet) -> Option<Zeroizing<Vec<u8>>> {
         if packet.tag() != self.tag
             || packet.class() != Class::Large
-            || !self.secret.ends(&packet.delete_hash())
+            || (self.ends && !self.secret.ends(&packet.delete_hash()))
         {
             return None;
         }

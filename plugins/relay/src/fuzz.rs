@@ -4,12 +4,15 @@
 use crate::card::Card;
 use crate::frames::Frame;
 use crate::head::{Content, Head};
-use crate::limits::{FRAGMENTS_MAX, PARTS_MAX};
+use crate::limits::{FRAGMENTS_MAX, PARTS_MAX, ROOM_SEAL_BYTES};
 use crate::mailbox::Mailbox;
 use crate::outbox_disk;
-use crate::packet::Packet;
+use crate::packet::{Class, Packet};
+use crate::room::Room;
+use crate::room_seal::{open_in_room, seal_content};
+use crate::seal::Envelope;
 use bytes::Bytes;
-use dunlin_engine::Time;
+use dunlin_engine::{Random, Time};
 use dunlin_net::Identity;
 
 /// A packet, as a carrier gets it.
@@ -95,6 +98,54 @@ pub fn card_fields(bytes: &[u8]) {
         assert!(again.is_ok_and(
             |again| again.addresses() == card.addresses() && again.name() == card.name()
         ));
+    }
+}
+
+/// An invitation to a room as somebody pasted it, and its bytes with a sum that is right.
+// PROTOCOL 4.6
+pub fn invitation(bytes: &[u8]) {
+    for room in [
+        String::from_utf8_lossy(bytes).parse::<Room>(),
+        Room::summed(bytes),
+    ] {
+        let Ok(room) = room else {
+            continue;
+        };
+        let again: Result<Room, _> = room.invitation().parse();
+        assert!(again.is_ok_and(|again| again.id() == room.id() && again.name() == room.name()));
+    }
+}
+
+/// What a member sealed to a room: any packet at all, and any content under a seal and signature that hold.
+// PROTOCOL 3.8
+pub fn room_packet(bytes: &[u8]) {
+    let mut random = Random::from_seed(7, 7).0;
+    let author = Identity::generate(&mut random);
+    let Ok(room) = Room::generate("fuzz", &mut random) else {
+        return;
+    };
+    if let Ok(packet) = Packet::parse(Bytes::copy_from_slice(bytes)) {
+        // Nobody can guess the room's secret.
+        assert!(open_in_room(&room, &packet).is_err());
+    }
+    for class in [Class::Small, Class::Large] {
+        let mut content = bytes.to_vec();
+        content.resize(class.bytes_beside(ROOM_SEAL_BYTES), 0);
+        let (tag, day, expiry_hours) = (room.tag(20_000, 3), 20_000, 336);
+        let envelope = Envelope {
+            tag,
+            day,
+            expiry_hours,
+        };
+        let Ok((packet, _, _)) =
+            seal_content(&author, &room, envelope, class, &content, &mut random)
+        else {
+            continue;
+        };
+        if let Ok(opened) = open_in_room(&room, &packet) {
+            assert!(opened.from == author.id());
+            assert!(Head::decode(&content).is_ok_and(|content| content == opened.content));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::limits::{
     CONTENT_BYTES_MAX, FRAGMENT_BYTES, FRAGMENTS_MAX, HEAD_FIELDS_BYTES, MESSAGE_BYTES_MAX,
-    NAME_BYTES_MAX,
+    NAME_BYTES_MAX, SEAL_BYTES,
 };
 use crate::manifest::{self, Manifest};
 use crate::packet::Class;
@@ -44,7 +44,13 @@ pub enum BadHead {
     /// A kind, code or fragment count of a later version.
     #[error("a message of a later version")]
     Later,
-    /// More than a message, or larger content, holds.
+    /// More than a message holds.
+    #[error("{bytes} bytes do not fit one message, which holds {MESSAGE_BYTES_MAX}")]
+    TooLongForOne {
+        /// The message, in bytes.
+        bytes: usize,
+    },
+    /// More than larger content holds.
     #[error("{bytes} bytes are more than can be sent at once, {CONTENT_BYTES_MAX}")]
     TooLong {
         /// All of it, in bytes.
@@ -162,9 +168,14 @@ impl Outline {
 impl Head {
     /// The smallest packet that holds its head, and how many fragments there are beside it.
     pub fn shape(&self) -> Result<(Class, usize), BadHead> {
+        self.shape_in(SEAL_BYTES)
+    }
+
+    /// The same beside a seal of so many bytes.
+    fn shape_in(&self, seal_bytes: usize) -> Result<(Class, usize), BadHead> {
         let taken = HEAD_FIELDS_BYTES + self.name().len();
         let bytes = self.message.len();
-        let fits = |class: Class, bytes: usize| taken + bytes <= class.content_bytes();
+        let fits = |class: Class, bytes: usize| taken + bytes <= class.bytes_beside(seal_bytes);
         let class = |bytes| match fits(Class::Small, bytes) {
             true => Class::Small,
             false => Class::Large,
@@ -174,7 +185,7 @@ impl Head {
             _ if bytes <= MESSAGE_BYTES_MAX => {
                 Ok((class(DIGEST_BYTES), bytes.div_ceil(FRAGMENT_BYTES)))
             }
-            _ => Err(BadHead::TooLong { bytes }),
+            _ => Err(BadHead::TooLongForOne { bytes }),
         }
     }
 
@@ -188,6 +199,15 @@ impl Head {
     /// The content to seal, exactly as long as the class says, and what goes into each fragment.
     // PROTOCOL 3.4
     pub fn encode(&self) -> Result<(Class, Vec<u8>, impl Iterator<Item = &[u8]>), BadHead> {
+        self.encode_in(SEAL_BYTES)
+    }
+
+    /// The same beside a seal of so many bytes.
+    // PROTOCOL 3.4
+    pub(crate) fn encode_in(
+        &self,
+        seal_bytes: usize,
+    ) -> Result<(Class, Vec<u8>, impl Iterator<Item = &[u8]>), BadHead> {
         let kind = match &self.kind {
             Kind::Text => {
                 std::str::from_utf8(&self.message).map_err(|_| BadHead::NotText)?;
@@ -199,9 +219,9 @@ impl Head {
             }
             Kind::Part => PART,
         };
-        let (class, fragments) = self.shape()?;
+        let (class, fragments) = self.shape_in(seal_bytes)?;
         let name = self.name().as_bytes();
-        let mut content = Vec::with_capacity(class.content_bytes());
+        let mut content = Vec::with_capacity(class.bytes_beside(seal_bytes));
         content.extend([kind, fragments as u8, 0, 0]); // At most 64.
         content.extend((self.message.len() as u32).to_le_bytes()); // At most 65,536: checked above.
         content.extend(self.sent_at_ms.to_le_bytes());
@@ -212,7 +232,7 @@ impl Head {
         } else {
             content.extend(digest(&self.message));
         }
-        content.resize(class.content_bytes(), 0);
+        content.resize(class.bytes_beside(seal_bytes), 0);
         let parts = self.message.chunks(FRAGMENT_BYTES).take(fragments);
         Ok((class, content, parts))
     }
@@ -322,7 +342,7 @@ mod tests {
         let refused = text(65_537).shape().unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "65537 bytes are more than can be sent at once, 16777216"
+            "65537 bytes do not fit one message, which holds 65536"
         );
         let mut file = text(883);
         file.kind = Kind::File("notes.txt".into());

@@ -15,6 +15,7 @@
 //! | in fragments, if it is long | `fragment`, `gatherer` |
 //! | sealed to a key that is erased in days | `prekeys`, `publish`, `prekey_record`, `prekey_search`, `unsealed` |
 //! | in parts, if it is longer | `manifest`, `pack`, `outbox_contents`, `collector` |
+//! | or to a room, and received there | `room`, `room_seal`, `room_send`, `room_listen`, with `rooms`, `room_inbox`, `room_lanes`, `room_links` |
 //! | over links made for that alone | `carriers`, with `errands`, `frames` |
 //! | within what the owner gives | `allowance`, with `bandwidth`, `cache` |
 //! | other plugins see packets | `mirror`, `messages` |
@@ -80,6 +81,14 @@ mod receive;
 mod repair;
 mod repair_answers;
 mod repair_round;
+mod room;
+mod room_inbox;
+mod room_lanes;
+mod room_links;
+mod room_listen;
+mod room_seal;
+mod room_send;
+mod rooms;
 mod rows;
 mod seal;
 mod seen;
@@ -128,6 +137,9 @@ pub use prekey_search::PrekeyBook;
 pub use prekeys::Prekeys;
 pub use receipts::Receipts;
 pub use repair::Repair;
+pub use room::{Room, RoomError, RoomId};
+pub use room_seal::{OpenedInRoom, SealedForRoom, open_in_room, seal_for_room};
+pub use rooms::Rooms;
 pub use seal::{
     Envelope, OpenError, Opened, Recipient, SealError, Sealed, open, open_own, seal, seal_manifest,
 };

@@ -173,3 +173,32 @@ pub const LIST_SCAN_MAX: usize = 1_024;
 pub const LINK_LISTS_MAX: u16 = 2 * (REPAIR_PAGES_MAX + NEIGHBOURS) as u16;
 /// See [`LINK_LISTS_MAX`].
 pub const LINK_PULLS_MAX: u16 = 2 * PULLS_MAX as u16;
+/// What the seal to a room costs: an encapsulated key, the author's id and signature, a tag. PROTOCOL 3.8
+pub const ROOM_SEAL_BYTES: usize = 144;
+/// Tags of a room on one day. PROTOCOL 4.6
+pub const ROOM_LANES: u8 = 16;
+/// A room's invitation before base32, in bytes. PROTOCOL 4.6
+pub const INVITATION_BYTES_MAX: usize = 256;
+/// A room's name, in bytes of UTF-8. PROTOCOL 4.6
+pub const ROOM_NAME_BYTES_MAX: usize = 64;
+/// Rooms that a node listens to at once: each costs 288 tags. // guess
+pub const ROOMS_MAX: usize = 16;
+/// Messages of rooms that wait for the application to confirm them; carriers keep the rest. // guess
+pub const ROOM_INBOX_MAX: usize = 1_000;
+/// All of them together, in bytes. // guess
+pub const ROOM_INBOX_BYTES_MAX: usize = 16_000_000;
+/// One author fills at most one part in this many of a node's room messages, so that one member who floods leaves room for
+/// the others. // guess
+pub const ROOM_AUTHOR_SHARE: usize = 8;
+const _: () = assert!(ROOM_INBOX_BYTES_MAX / ROOM_AUTHOR_SHARE >= MESSAGE_BYTES_MAX);
+/// Own messages to rooms that are placed again where copies are missing. One more takes the place of the oldest that lies
+/// with carriers: none is ever delivered, and mail needs the outbox too. // guess
+pub const ROOM_OUTBOX_MAX: usize = 256;
+const _: () = assert!(ROOM_OUTBOX_MAX < OUTBOX_MAX);
+/// Carriers that are asked for what lies on a lane: half of where its packets belong.
+pub const ROOM_ASKED: usize = 4;
+/// Links kept for subscriptions to lanes, beside those for mail: together they leave four for errands.
+pub const ROOM_LINKS_MAX: usize = 4;
+const _: () = assert!(KEPT_LINKS_MAX + ROOM_LINKS_MAX < ERRAND_LINKS_MAX);
+/// Lanes subscribed to on one link: what its limit leaves beside a mailbox's 18 days.
+pub const ROOM_LINK_TAGS_MAX: usize = LINK_TAGS_MAX - DAYS_BACK as usize - 2;

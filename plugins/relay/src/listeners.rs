@@ -12,6 +12,16 @@ pub(crate) struct ReceivesFor(pub(crate) Entity);
 #[relationship_target(relationship = ReceivesFor)]
 pub(crate) struct Receivers(Vec<Entity>);
 
+/// On a subscription to `room.listen`: to which node it listens.
+#[derive(Component)]
+#[relationship(relationship_target = RoomListeners)]
+pub(crate) struct ListensAt(pub(crate) Entity);
+
+/// On a node: who hears what is said in rooms, in the order in which they came. Only while there is one the node asks for it.
+#[derive(Component)]
+#[relationship_target(relationship = ListensAt)]
+pub(crate) struct RoomListeners(Vec<Entity>);
+
 /// On a subscription to `relay.watch`: whose messages it hears of.
 #[derive(Component)]
 #[relationship(relationship_target = Watchers)]

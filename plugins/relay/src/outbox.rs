@@ -2,7 +2,7 @@
 //! `queued → sent → stored (n) → delivered | expired`.
 
 use crate::life;
-use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PART_PLACES, PLACES};
+use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PART_PLACES, PLACES, ROOM_OUTBOX_MAX};
 use crate::outbox_contents::Contents;
 use crate::own_message::{End, OwnMessage, Piece, State};
 use crate::packet::MessageId;
@@ -125,6 +125,23 @@ impl Outbox {
         let mut messages = self.0.messages.values();
         let record = messages.find(|message| message.piece == Piece::Record)?;
         Some(record.copies())
+    }
+
+    /// The same for one more to a room: past so many the oldest that lies with carriers leaves, and its copies stay there.
+    pub(crate) fn make_room(&mut self) -> Result<Option<MessageId>, OutboxFull> {
+        self.has_room(0)?;
+        let open = || {
+            let all = self.messages();
+            all.filter(|(_, message)| message.room.is_some() && message.end.is_none())
+        };
+        if open().count() < ROOM_OUTBOX_MAX {
+            return Ok(None);
+        }
+        let stored = open().filter(|(_, message)| matches!(message.state(), State::Stored(_)));
+        let oldest = stored.min_by_key(|(id, message)| (message.created_ms, **id));
+        let oldest = oldest.map(|(id, _)| *id).ok_or(OutboxFull)?;
+        self.cancel(oldest);
+        Ok(Some(oldest))
     }
 
     /// Drops a message, whatever its state. Whoever watches hears that it is gone.
@@ -301,7 +318,7 @@ impl Outbox {
                             tasks.push((*carrier, Task::Ask { message, id }));
                         }
                     }
-                    part.ask = now + waits[usize::from(place > 0)];
+                    part.ask = now + waits[usize::from(place > 0 || message.room.is_some())];
                 }
             }
         }

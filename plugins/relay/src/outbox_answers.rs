@@ -125,7 +125,10 @@ impl Outbox {
             Known::Ended(secret) if secret.ends(&part.packet.delete_hash()) => {
                 part.ended = true;
                 if is_head {
-                    message.end = Some(End::Delivered(secret));
+                    message.end = Some(match message.room {
+                        None => End::Delivered(secret),
+                        Some(_) => End::Expired, // Its author deleted it: nobody else has this secret.
+                    });
                     arrived = true;
                 }
             }

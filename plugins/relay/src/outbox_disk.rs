@@ -6,6 +6,7 @@ use crate::limits::FRAGMENTS_MAX;
 use crate::outbox::Outbox;
 use crate::own_message::{End, OwnMessage, OwnPacket, Piece};
 use crate::packet::{DeleteSecret, MessageId, Packet};
+use crate::room::RoomId;
 use bytes::Bytes;
 use dunlin_engine::Time;
 use dunlin_net::{ADDRESS_BYTES, PeerId, decode_address, encode_address};
@@ -18,6 +19,8 @@ const MAGIC: &[u8; 16] = b"dunlin message 1";
 const MAGIC_FRAGMENTS: &[u8; 16] = b"dunlin message 2";
 /// Of larger content: its manifest, or a part of it.
 const MAGIC_CONTENT: &[u8; 16] = b"dunlin message 3";
+/// To a room: the room's id, then as one in fragments, however many there are.
+const MAGIC_ROOM: &[u8; 16] = b"dunlin roommsg 1";
 const CHECK_BYTES: usize = 16;
 const EXTENSION: &str = "message";
 /// Ended messages are forgotten so long after they expired.
@@ -83,13 +86,16 @@ pub(crate) fn load(
 }
 
 pub(crate) fn encode(id: MessageId, message: &OwnMessage) -> Vec<u8> {
-    let whole = message.parts.len() == 1 && message.piece == Piece::None;
-    let mut bytes = match message.piece {
-        Piece::None if whole => MAGIC.to_vec(),
+    let whole = message.parts.len() == 1 && message.piece == Piece::None && message.room.is_none();
+    let mut bytes = match (message.piece, message.room) {
+        (_, Some(room)) => [&MAGIC_ROOM[..], &room.0].concat(),
+        (Piece::None, _) if whole => MAGIC.to_vec(),
         // Records are kept with the prekeys, and never come here.
-        Piece::None | Piece::Record => MAGIC_FRAGMENTS.to_vec(),
-        Piece::Manifest { parts } => [MAGIC_CONTENT, &[0; 17][..], &parts.to_le_bytes()].concat(),
-        Piece::Part { of, number } => {
+        (Piece::None | Piece::Record, _) => MAGIC_FRAGMENTS.to_vec(),
+        (Piece::Manifest { parts }, _) => {
+            [MAGIC_CONTENT, &[0; 17][..], &parts.to_le_bytes()].concat()
+        }
+        (Piece::Part { of, number }, _) => {
             [MAGIC_CONTENT, &[1][..], &of.0, &number.to_le_bytes()].concat()
         }
     };
@@ -134,9 +140,16 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
         return None;
     }
     let (magic, rest) = body.split_first_chunk::<16>()?;
-    let (piece, rest) = match magic {
-        MAGIC | MAGIC_FRAGMENTS => (Piece::None, rest),
-        MAGIC_CONTENT => piece(rest)?,
+    let (piece, room, rest) = match magic {
+        MAGIC | MAGIC_FRAGMENTS => (Piece::None, None, rest),
+        MAGIC_CONTENT => {
+            let (piece, rest) = piece(rest)?;
+            (piece, None, rest)
+        }
+        MAGIC_ROOM => {
+            let (room, rest) = rest.split_first_chunk()?;
+            (Piece::None, Some(RoomId(*room)), rest)
+        }
         _ => return None,
     };
     let whole = magic == MAGIC;
@@ -163,7 +176,7 @@ pub(crate) fn decode(bytes: Vec<u8>, now: Time) -> Option<(MessageId, OwnMessage
         return None;
     }
     let mut message = OwnMessage::new(to, parts, u64::from_le_bytes(*created_ms), now);
-    (message.end, message.piece) = (end, piece);
+    (message.end, message.piece, message.room) = (end, piece, room);
     message.ask_first(now);
     Some((MessageId(*id), message))
 }
@@ -289,6 +302,25 @@ mod tests {
         own.parts
             .push(OwnPacket::new(own.parts[1].packet.clone(), Time::ZERO));
         assert!(decode(encode(ID, &own), Time::ZERO).is_none());
+    }
+
+    #[test]
+    fn a_message_to_a_room_comes_back_with_the_room_and_what_ends_it() {
+        let mut own = message(None);
+        own.room = Some(RoomId([5; 16]));
+        own.parts[0].secret = Some(DeleteSecret::new([7; 16]));
+        let (id, again) = decode(encode(ID, &own), Time::ZERO).unwrap();
+        assert_eq!((id, again.room()), (ID, Some(RoomId([5; 16]))));
+        let secret = again.parts[0].secret.as_ref().unwrap();
+        assert_eq!(secret.as_bytes(), &[7; 16]);
+        assert_eq!(again.stored(), own.stored());
+        assert!(
+            decode(encode(ID, &message(None)), Time::ZERO)
+                .unwrap()
+                .1
+                .room()
+                .is_none()
+        );
     }
 
     #[test]

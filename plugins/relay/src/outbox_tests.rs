@@ -369,3 +369,62 @@ fn of_a_message_in_fragments_the_weakest_counts_and_the_head_is_the_proof() {
     outbox.answered(ID, head.id(), carrier, answer(&head, known), seconds(3_601));
     assert_eq!(state(&outbox), State::Delivered);
 }
+
+fn to_room(packet: &Packet, created_ms: u64) -> OwnMessage {
+    let part = OwnPacket {
+        secret: Some(DeleteSecret::new([7; 16])),
+        ..OwnPacket::new(packet.clone(), Time::ZERO)
+    };
+    let (author, room) = (candidates(1)[0].id, crate::RoomId([5; 16]));
+    OwnMessage::to_room(author, room, vec![part], created_ms, Time::ZERO)
+}
+
+#[test]
+fn a_message_to_a_room_is_stored_and_expires_and_is_never_delivered() {
+    let packet = crate::packet::tests::packet(Class::Small, Tag([3; 16]), DAY, 7);
+    let all = candidates(8);
+    let mut outbox = Outbox::default();
+    outbox.add(ID, to_room(&packet, NOON));
+    store_all(&mut outbox, &packet, &all, Time::ZERO);
+    assert_eq!(state(&outbox), State::Stored(8));
+    // Only its author has the secret, so it was deleted from another of its devices.
+    let ended = Known::Ended(DeleteSecret::new([7; 16]));
+    let word = outbox.answered(
+        ID,
+        packet.id(),
+        all[0].id,
+        answer(&packet, ended),
+        Time::ZERO,
+    );
+    assert_eq!((word, state(&outbox)), (Word::Good, State::Expired));
+    assert!(outbox.get(ID).unwrap().proof().is_none());
+}
+
+#[test]
+fn past_256_messages_to_rooms_the_oldest_that_is_stored_leaves_and_mail_stays() {
+    let (mut outbox, packet) = outbox();
+    for n in 0..ROOM_OUTBOX_MAX as u128 {
+        assert_eq!(outbox.make_room(), Ok(None));
+        outbox.add(
+            MessageId(n.to_be_bytes()),
+            to_room(&packet, NOON + n as u64),
+        );
+    }
+    // Nothing of them lies anywhere yet, so nothing may go.
+    assert_eq!(outbox.make_room(), Err(OutboxFull));
+    let all = candidates(1);
+    for n in [7_u128, 3] {
+        let (id, packet_id) = (MessageId(n.to_be_bytes()), packet.id());
+        outbox.deposited(
+            id,
+            packet_id,
+            all[0].id,
+            address(),
+            stored(&packet),
+            Time::ZERO,
+        );
+    }
+    let oldest = MessageId(3_u128.to_be_bytes());
+    assert_eq!(outbox.make_room(), Ok(Some(oldest)));
+    assert!(outbox.get(oldest).is_none() && outbox.get(ID).is_some());
+}

@@ -3,6 +3,7 @@
 use crate::life::expiry_ms;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::placement::{Candidate, place};
+use crate::room::RoomId;
 use crate::seal::Sealed;
 use dunlin_engine::Time;
 use dunlin_net::PeerId;
@@ -65,6 +66,8 @@ pub struct OwnMessage {
     /// A part that does not leave yet: others of its content do.
     pub(crate) waits: bool,
     pub(crate) to: PeerId,
+    /// If it is to a room. It is never delivered, and its author has what ends each of its packets.
+    pub(crate) room: Option<RoomId>,
     pub(crate) created_ms: u64,
     pub(crate) end: Option<End>,
     pub(crate) left: bool,
@@ -153,6 +156,7 @@ impl OwnMessage {
             piece: Piece::None,
             waits: false,
             to,
+            room: None,
             created_ms,
             end: None,
             left: false,
@@ -171,6 +175,20 @@ impl OwnMessage {
         });
         let parts = std::iter::once(head).chain(fragments).collect();
         Self::new(to, parts, created_ms, now)
+    }
+
+    /// The same, to a room; its author stands for whom it is to.
+    pub(crate) fn to_room(
+        author: PeerId,
+        room: RoomId,
+        parts: Vec<OwnPacket>,
+        created_ms: u64,
+        now: Time,
+    ) -> Self {
+        Self {
+            room: Some(room),
+            ..Self::new(author, parts, created_ms, now)
+        }
     }
 
     /// There is always one.
@@ -205,7 +223,13 @@ impl OwnMessage {
         self.parts.iter().filter(kept).count()
     }
 
-    /// For whom it is.
+    /// The room that it was written to, if it was one.
+    #[must_use]
+    pub fn room(&self) -> Option<RoomId> {
+        self.room
+    }
+
+    /// For whom it is; of a message to a room, who wrote it.
     #[must_use]
     pub fn to(&self) -> PeerId {
         self.to

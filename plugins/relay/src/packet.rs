@@ -142,7 +142,12 @@ impl Class {
     /// The content of a sealed packet, in bytes. PROTOCOL 3.3
     #[must_use]
     pub const fn content_bytes(self) -> usize {
-        self.packet_bytes() - HEADER_BYTES - crate::limits::SEAL_BYTES
+        self.bytes_beside(crate::limits::SEAL_BYTES)
+    }
+
+    /// What is left beside the header and a seal of so many bytes.
+    pub(crate) const fn bytes_beside(self, seal_bytes: usize) -> usize {
+        self.packet_bytes() - HEADER_BYTES - seal_bytes
     }
 }
 

@@ -12,7 +12,7 @@ use crate::repair::{self, RepairTimer, RepairWork};
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
     allowance, arrive, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, pack,
-    publish, receive, repair_answers, send, status, unsealed, watch,
+    publish, receive, repair_answers, room_listen, room_send, send, status, unsealed, watch,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -142,6 +142,11 @@ impl Plugin for RelayPlugin {
             .stream("relay.watch", watch::open_watch)
             .stream("relay.receive", receive::open_receive)
             .call("relay.confirm", confirm::call_confirm)
+            .call("room.new", room_send::call_new)
+            .call("room.send", room_send::call_send)
+            .stream("room.listen", room_listen::open_listen)
+            .call("room.confirm", room_listen::call_confirm)
+            .call("room.status", room_listen::call_status)
             .call("relay.limits", allowance::call_limits)
             .call("relay.status", status::call_status)
             .call("relay.card", status::call_card);
@@ -183,12 +188,18 @@ fn add_systems(app: &mut App) {
         arrive::open_brought,
         arrive::put_together,
     );
+    let hear_rooms = (
+        room_listen::settle_listened,
+        room_listen::bring_own,
+        room_listen::hear_brought,
+    );
     let plan = (
         publish::publish_prekeys,
         unsealed::seal_waiting,
         pack::pack_parts,
         send::place_sent,
         receive::plan_rounds,
+        room_listen::plan_rooms,
         receive::show_receipts,
     );
     let mend = (repair::follow_repair, repair::run_repair);
@@ -201,7 +212,8 @@ fn add_systems(app: &mut App) {
         carriers::run_errands,
         watch::tell_watchers,
         receive::tell_receivers,
+        room_listen::tell_listeners,
     );
-    app.add_systems(Own, (hear, settle, plan, mend, leave, speak));
+    app.add_systems(Own, (hear, settle, hear_rooms, plan, mend, leave, speak));
     app.add_systems(Mirror, mirror::mirror_packets);
 }

@@ -127,6 +127,8 @@ pub(crate) fn settle_received(
                 receipts.told(*id, carrier, answer.is_some(), now.time);
             }
             Task::Deposit { .. }
+            | Task::Lane { .. }
+            | Task::Attend { .. }
             | Task::Ask { .. }
             | Task::Count { .. }
             | Task::HandOver { .. }

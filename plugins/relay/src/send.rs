@@ -216,6 +216,8 @@ pub(crate) fn settle_sent(
             | Task::List { .. }
             | Task::Pull { .. }
             | Task::Subscribe { .. }
+            | Task::Lane { .. }
+            | Task::Attend { .. }
             | Task::Receipt { .. } => {}
         }
     }

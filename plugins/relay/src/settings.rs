@@ -20,6 +20,7 @@ use crate::prekey_search::PrekeyBook;
 use crate::prekeys::Prekeys;
 use crate::receipts::Receipts;
 use crate::repair::Repair;
+use crate::rooms::Rooms;
 use crate::seen::Seen;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -188,6 +189,7 @@ fn equip_all(
                 Inbox::default(),
                 Gatherer::default(),
                 Collector::default(),
+                Rooms::default(),
                 seen,
             ),
             settings,
@@ -246,6 +248,7 @@ mod tests {
             size_of::<Inbox>(),
             size_of::<Gatherer>(),
             size_of::<Collector>(),
+            size_of::<Rooms>(),
             size_of::<Seen>(),
         ];
         // Beside each stand two ticks of bevy's change detection.

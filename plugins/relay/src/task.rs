@@ -1,7 +1,7 @@
 //! What a node may ask of a carrier, and which frame answers it.
 
 use crate::frames::Frame;
-use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Token};
+use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag, Token};
 use dunlin_net::PeerId;
 
 /// What is asked of one carrier.
@@ -49,6 +49,15 @@ pub(crate) enum Task {
     Pull {
         id: PacketId,
     },
+    /// What lies on a room's lane,
+    Lane {
+        tag: Tag,
+        after: PacketId,
+    },
+    /// and what comes there.
+    Attend {
+        tag: Tag,
+    },
     Receipt {
         id: PacketId,
         secret: DeleteSecret,
@@ -71,10 +80,10 @@ impl Task {
                 Task::Ask { .. } | Task::Count { .. },
                 Frame::Answer { .. } | Frame::Refused { kind: f::ASK, .. }
             ) | (
-                Task::Fetch { .. } | Task::Look { .. } | Task::Prekeys { .. },
+                Task::Fetch { .. } | Task::Look { .. } | Task::Prekeys { .. } | Task::Lane { .. },
                 Frame::Fetched { .. } | Frame::Refused { kind: f::FETCH, .. }
             ) | (
-                Task::Subscribe { .. },
+                Task::Subscribe { .. } | Task::Attend { .. },
                 Frame::Subscribed { .. }
                     | Frame::Refused {
                         kind: f::SUBSCRIBE,

@@ -21,7 +21,10 @@ use std::collections::BTreeSet;
 #[derive(Serialize)]
 struct Told {
     id: String,
+    /// A person's id or, as below, a room's.
     to: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
     state: &'static str,
     stored: usize,
     carriers: Vec<ToldCarrier>,
@@ -85,7 +88,11 @@ impl Told {
         Told {
             parts: outbox.progress(id).map(parts),
             id: id.to_string(),
-            to: message.to().to_string(),
+            to: match message.room() {
+                Some(room) => room.to_string(),
+                None => message.to().to_string(),
+            },
+            room: message.room().map(|room| room.to_string()),
             state: match state {
                 State::Queued => "queued",
                 State::Sent => "sent",

@@ -4,8 +4,8 @@
 use data_encoding::HEXLOWER;
 use dunlin_net::{Identity, PeerId};
 use dunlin_relay::{
-    Card, Claim, Content, Envelope, Head, Kind, Mailbox, Manifest, Packet, open, seal,
-    seal_manifest,
+    Card, Claim, Content, Envelope, Head, Kind, Mailbox, Manifest, Packet, Room, open,
+    open_in_room, seal, seal_for_room, seal_manifest,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -308,4 +308,96 @@ fn cards_are_this_text() {
         (card.id(), card.name(), card.addresses()),
         (id, Some("Bob"), &addresses[..])
     );
+}
+
+// PROTOCOL 3.8, 4.6
+#[test]
+fn rooms_are_these_bytes() {
+    let (alice, seed) = identity(1);
+    let room = Room::generate("Tea room", &mut ChaCha20Rng::from_seed([8; 32])).unwrap();
+    let long: Vec<u8> = (0..=255).cycle().take(1_500).collect();
+    let messages = [
+        (Kind::Text, b"Tea at four?".to_vec()),
+        (Kind::File("tea.bin".into()), long),
+    ];
+    let mut vectors = Vec::new();
+    for (n, (kind, message)) in (0_u8..).zip(messages) {
+        let head = Head {
+            kind,
+            sent_at_ms: 1_767_268_800_000,
+            message: message.clone(),
+        };
+        let envelope = Envelope {
+            tag: room.tag(DAY, n + 3),
+            day: DAY,
+            expiry_hours: 336,
+        };
+        let mut random = ChaCha20Rng::from_seed([n; 32]);
+        let made = seal_for_room(&alice, &room, envelope, &head, &mut random).unwrap();
+        let opened = open_in_room(&room, &made.sealed.packet).unwrap();
+        let fragments = made.sealed.fragments.iter().zip(&opened.fragments);
+        let fragments: Vec<Value> = fragments
+            .map(|((packet, secret), key)| {
+                json!({
+                    "packet": hex(packet.bytes()),
+                    "tag": key.tag().to_string(),
+                    "delete_secret": hex(secret.as_bytes()),
+                })
+            })
+            .collect();
+        vectors.push(json!({
+            "random": format!("rand_chacha's ChaCha20Rng of 32 bytes of {n}; ikmE"),
+            "lane": n + 3,
+            "message": hex(&message),
+            "packet": hex(made.sealed.packet.bytes()),
+            "id": made.sealed.message.to_string(),
+            "delete_secret": hex(made.secret.as_bytes()),
+            "fragments": fragments,
+        }));
+    }
+    let tags = |day| {
+        room.tokens(day)
+            .map(|token| token.tag())
+            .map(|tag| tag.to_string())
+            .collect::<Vec<_>>()
+    };
+    let built = json!({
+        "what": "PROTOCOL 3.8 and 4.6: a room, its invitation, its lanes, and two messages",
+        "invitation": *room.invitation(),
+        "author_seed": hex(&seed),
+        "author_id": hex(alice.id().as_bytes()),
+        "day": DAY,
+        "tags": tags(DAY),
+        "tags_of_the_next_day": tags(DAY + 1),
+        "packets": vectors,
+    });
+    let kept = check("room.json", &built);
+    // And the other way: from the file alone, by the invitation.
+    let room: Room = kept["invitation"].as_str().unwrap().parse().unwrap();
+    assert_eq!(room.name(), "Tea room");
+    for vector in kept["packets"].as_array().unwrap() {
+        let packet = |value: &Value| Packet::parse(unhex(value).into()).unwrap();
+        let head = packet(&vector["packet"]);
+        let lane = vector["lane"].as_u64().unwrap() as usize;
+        assert_eq!(head.tag().to_string(), kept["tags"][lane]);
+        let opened = open_in_room(&room, &head).unwrap();
+        assert_eq!(hex(opened.from.as_bytes()), kept["author_id"]);
+        let message = match opened.content {
+            Content::Whole(head) => head.message.clone(),
+            Content::Manifest(_) => panic!("rooms have none"),
+            Content::Outline(outline) => {
+                let fragments = vector["fragments"].as_array().unwrap().iter();
+                let keys = opened.fragments.iter().zip(fragments);
+                let parts = keys.flat_map(|(key, fragment)| {
+                    key.open(&packet(&fragment["packet"])).unwrap().to_vec()
+                });
+                outline
+                    .fill(&parts.collect::<Vec<_>>())
+                    .unwrap()
+                    .message
+                    .clone()
+            }
+        };
+        assert_eq!(hex(&message), vector["message"]);
+    }
 }
