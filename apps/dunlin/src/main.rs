@@ -18,6 +18,7 @@ mod process;
 mod progress;
 mod receive;
 mod relay;
+mod room;
 mod send;
 mod sim;
 
@@ -41,6 +42,7 @@ Examples:
   dunlin relay --listen 0.0.0.0:4444   carry other people's packets
   dunlin send --to Bob 'Tea?'         write to Bob, who may be away
   dunlin receive                      get what waits, and what arrives
+  dunlin room new Tea                 make a room for several
   dunlin demo                         see all of it at work on this machine
   dunlin doctor                       what on this machine would stop Dunlin?
   dunlin sim tests/sim/small.toml      run a network in virtual time
@@ -69,6 +71,8 @@ enum Command {
     Outbox(outbox::Args),
     /// Give people names
     Contacts(contacts::Args),
+    /// Write to all who have a room's invitation, and hear what they write
+    Room(room::Args),
     /// Carry other people's packets
     Relay(relay::Args),
     /// Bob is away and Alice has left: he still gets her message
@@ -98,6 +102,7 @@ fn main() -> ExitCode {
         Command::Receive(args) => receive::run(args, &global),
         Command::Outbox(args) => outbox::run(args, &global),
         Command::Contacts(args) => contacts::run(args, &global),
+        Command::Room(args) => room::run(args, &global),
         Command::Relay(args) => relay::run(args, &global),
         Command::Demo(args) => demo::run(args, &global),
         Command::Doctor(args) => doctor::run(args, &global),

@@ -25,6 +25,8 @@ struct Message {
     parts: Option<[u64; 3]>,
     carriers: Vec<Value>,
     proof: Option<String>,
+    /// Sealed to a key that its recipient erases; known of what was sent just now.
+    forward_secret: Option<bool>,
 }
 
 impl Message {
@@ -40,6 +42,7 @@ impl Message {
             }),
             carriers: item["carriers"].as_array().cloned().unwrap_or_default(),
             proof: item["proof"].as_str().map(str::to_owned),
+            forward_secret: item["forward_secret"].as_bool(),
         }
     }
 
@@ -75,6 +78,9 @@ impl Message {
             "carriers": self.carriers,
             "proof": self.proof,
         });
+        if let Some(forward_secret) = self.forward_secret {
+            object["forward_secret"] = json!(forward_secret);
+        }
         if let Some([parts, stored, delivered]) = self.parts {
             object["parts"] = json!(parts);
             object["parts_stored"] = json!(stored);
@@ -117,7 +123,8 @@ impl<'a> News<'a> {
         let Some(message) = self.messages.get_mut(id) else {
             return Ok(false);
         };
-        let now = Message::of(item, message.what.clone());
+        let mut now = Message::of(item, message.what.clone());
+        now.forward_secret = message.forward_secret;
         if *message == now {
             return Ok(false);
         }

@@ -9,12 +9,17 @@ use crate::progress::Progress;
 use crate::send::{CALL_LIMIT, LOOK};
 use crate::{Error, Global};
 use dunlin_engine::prelude::*;
-use journal::Journal;
+pub(crate) use files::store;
+pub(crate) use journal::Journal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+/// At its end it waits until the record of prekeys is on so many carriers, though not for longer than this.
+const RECORD_COPIES: u64 = 4;
+const RECORD_LIMIT: Duration = Duration::from_secs(3);
 
 /// Get messages: those that wait with carriers, then those that arrive.
 #[derive(clap::Args)]
@@ -95,11 +100,17 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
             break true;
         }
     };
-    // The sender learns of the delivery by the receipts, so they get some time to arrive.
-    while !running.has_ended()
-        && Instant::now() < until
-        && client.ask("relay.status", json!({}), CALL_LIMIT)?.value["receipts_waiting"] != 0
-    {
+    // The sender learns of the delivery by the receipts, and of the prekeys by their record, so these get some time to arrive.
+    let record_until = Instant::now() + RECORD_LIMIT;
+    while !running.has_ended() && Instant::now() < until {
+        let status = client.ask("relay.status", json!({}), CALL_LIMIT)?.value;
+        let record_waits = Instant::now() < record_until
+            && status["prekey_copies"]
+                .as_u64()
+                .is_some_and(|copies| copies < RECORD_COPIES);
+        if status["receipts_waiting"] == 0 && !record_waits {
+            break;
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
     if !complete && !running.has_ended() {

@@ -81,7 +81,13 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         let sent = client
             .call("relay.send", params, message.body.into())
             .wait(CALL_LIMIT)?;
-        let queued = json!({ "id": sent.value["id"], "state": "queued" });
+        if sent.value["forward_secret"] == false && !global.json {
+            eprintln!(
+                "dunlin: {}: no prekeys of the recipient's were found, so this is not forward-secret: whoever gets hold of their keys later, and kept the packet, reads it",
+                message.what
+            );
+        }
+        let queued = json!({ "id": sent.value["id"], "state": "queued", "forward_secret": sent.value["forward_secret"] });
         news.follow(&queued, message.what)?;
     }
     let wanted = usize::from(args.copies);
@@ -138,13 +144,13 @@ pub(crate) fn follow(
 /// A message: all of them are looked at before the first is sent.
 pub(crate) struct Outgoing {
     /// A file has one.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     pub(crate) body: Vec<u8>,
-    what: String,
+    pub(crate) what: String,
 }
 
 impl Outgoing {
-    fn read(what: &str, only_text: bool) -> Result<Outgoing, Error> {
+    pub(crate) fn read(what: &str, only_text: bool) -> Result<Outgoing, Error> {
         if what == "-" {
             let mut body = Vec::new();
             std::io::stdin()

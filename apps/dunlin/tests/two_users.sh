@@ -85,7 +85,7 @@ ends 2 alice frobnicate
 said "frobnicate" err
 for command in "" keys "keys new" "keys show" "keys card" "keys export" "keys import" contacts "contacts add" "contacts list" \
     "contacts show" "contacts remove" "contacts rename" send receive outbox "outbox list" "outbox cancel" relay "relay status" \
-    demo doctor completions man sim; do
+    demo doctor completions man sim room "room new" "room join" "room list" "room leave" "room send" "room listen"; do
     ends 0 alice $command --help
     said "Usage:" out
 done
@@ -127,6 +127,7 @@ printf 'tea, sugar, milk' >list.txt
 ends 0 alice --json send --to Bob $net --within 60 'Tea at four?' list.txt
 object
 said '"stored"' out
+said '"forward_secret":false' out
 ends 0 alice outbox list
 ends 0 alice --json outbox list
 object
@@ -147,6 +148,7 @@ nsenter --target "$bob_machine" --net "$dunlin" --home "$folder/bob" --json rece
 listening=$!
 ends 0 alice --json send --to Bob $net --within 120 film.bin
 said '"parts":7' out
+said '"forward_secret":true' out
 wait $listening || fail "Bob: $(cat bob.err)"
 cmp -s film.bin got/film.bin || fail "the film is not what was sent"
 ends 0 bob send --to alice $net --within 60 'Yes, and bring the film.'
@@ -160,6 +162,32 @@ id=$(tail -n 1 out | grep -o '"message":"[0-9a-f]*"' | cut -d '"' -f 4)
 ends 0 alice --json outbox cancel "$id"
 object
 ends 1 alice outbox cancel "$id"
+
+echo "- a room"
+ends 2 alice room new ""
+ends 0 alice room new Tea
+cp out tea.room
+ends 0 bob room join tea.room
+ends 1 bob room join "$(cat tea.room)"
+said "already" err
+ends 1 bob room join dunlin-room:nothing
+ends 1 alice room send Te $net hello
+said 'did you mean "Tea"' err
+ends 0 alice --json room send Tea $net --within 60 'Cake is ready' list.txt
+object
+ends 0 bob --json room listen Tea --count 2 --out heard $net --within 60
+object
+said 'Cake is ready' out
+said '"contact":"Alice"' out
+cmp -s list.txt heard/list.txt || fail "the list in the room is not what was sent"
+ends 0 bob room listen tea --once $net --within 60
+grep -q Cake out && fail "the room told Bob twice"
+ends 0 alice room list --invitations
+said "dunlin-room:" out
+ends 0 alice --json room list
+object
+ends 0 bob room leave Tea
+ends 1 bob room listen Tea --once
 
 echo "- keys in a drawer"
 echo 'correct horse battery staple' >pass

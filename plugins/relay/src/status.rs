@@ -43,6 +43,8 @@ struct Status {
     links: usize,
     /// Each carrier that may hold mail has been asked at least once, and no new ones are heard of.
     asked_all: bool,
+    /// On how many carriers the record of this device's prekeys is; null if it has published none.
+    prekey_copies: Option<usize>,
     /// Messages of which too few carriers have heard yet that they arrived.
     receipts_waiting: usize,
     /// Of links, both ways.
@@ -105,6 +107,7 @@ pub(crate) fn call_status(
             && gatherer.has_asked_all(carriers)
             && collector.has_asked_all(carriers),
         incomplete: gatherer.len() + collector.len(),
+        prekey_copies: outbox.record_copies(),
         receipts_waiting: receipts.waiting(),
         traffic: *traffic,
         drops: drops

@@ -19,7 +19,7 @@ fn failed<'a>(what: &'a str, out: &'a Path) -> impl Fn(std::io::Error) -> Error 
 }
 
 /// Writes a file under a name that is free, unless that was done for this message before.
-pub(super) fn store(
+pub(crate) fn store(
     out: &Path,
     (message, name): (&str, &str),
     body: &[u8],

@@ -7,14 +7,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The last file that was given a name.
-pub(super) struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     last: Value,
 }
 
 impl Journal {
     /// Reads it from a device's folder.
-    pub(super) fn open(home: &Path) -> Result<Journal, Error> {
+    pub(crate) fn open(home: &Path) -> Result<Journal, Error> {
         let path = home.join("receiving");
         let last = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
