@@ -3,17 +3,18 @@
 //! Each errand ends in exactly one [`Done`]: an answer, or that the carrier could not be reached. Requests are repeated, since
 //! links may lose what they carry.
 
+use crate::errand_table::{Carrier, Pending, State, Table};
 use crate::frames::Frame;
 use crate::limits::{
     ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST, REDIAL_MAX, RETRY_FIRST,
     RETRY_MAX,
 };
-use crate::seldom::{Empty, Seldom};
+use crate::seldom::Seldom;
 use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A dial, or a silence, that takes longer than this counts as hopeless for placement, though it goes on.
@@ -23,13 +24,7 @@ const TRIES_MAX: u8 = 48;
 /// Links lost in a row, or dials failed, after which a carrier's errands end unreached.
 const FAILURES_MAX: u8 = 3;
 
-/// How an errand ended: with this answer, or with none because the carrier cannot be reached.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) carrier: PeerId,
-    pub(crate) task: Task,
-    pub(crate) answer: Option<Frame>,
-}
+pub(crate) use crate::errand_table::Done;
 
 /// What is to be done about links now.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,80 +37,9 @@ pub(crate) enum Action {
     HangUp(Entity),
 }
 
-struct Pending {
-    carrier: PeerId,
-    task: Task,
-    due: Time,
-    wait: Duration,
-    tries: u8,
-}
-
-enum State {
-    Down { until: Time },
-    Dialling { since: Time },
-    Up { link: Entity, busy: Time },
-}
-
-struct Carrier {
-    state: State,
-    /// Since when something that was asked over the link has no answer, nor anything else.
-    silent_since: Option<Time>,
-    failures: u8,
-    requests: BTreeSet<u32>,
-}
-
 /// A node's errands. Bounded by what makes them: the outbox, the fetcher and the receipts; and repair, which has its own.
 #[derive(Component, Default)]
 pub struct Errands(Seldom<Table>);
-
-#[derive(Default)]
-struct Table {
-    pending: BTreeMap<u32, Pending>,
-    carriers: BTreeMap<PeerId, Carrier>,
-    links: BTreeMap<Entity, PeerId>,
-    kept: BTreeSet<PeerId>,
-    kept_for_rooms: BTreeSet<PeerId>,
-    done: Vec<Done>,
-    last_request: u32,
-}
-
-impl Empty for Table {
-    const EMPTY: &'static Table = &Table {
-        pending: BTreeMap::new(),
-        carriers: BTreeMap::new(),
-        links: BTreeMap::new(),
-        kept: BTreeSet::new(),
-        kept_for_rooms: BTreeSet::new(),
-        done: Vec::new(),
-        last_request: 0,
-    };
-}
-
-impl Table {
-    fn is_kept(&self, carrier: &PeerId) -> bool {
-        self.kept.contains(carrier) || self.kept_for_rooms.contains(carrier)
-    }
-
-    fn unreachable(&mut self, id: PeerId, now: Time) {
-        let Some(carrier) = self.carriers.get_mut(&id) else {
-            return;
-        };
-        carrier.failures = carrier.failures.max(1);
-        let wait = REDIAL_FIRST * (1 << u32::from(carrier.failures - 1).min(5));
-        carrier.state = State::Down {
-            until: now + wait.min(REDIAL_MAX),
-        };
-        for request in std::mem::take(&mut carrier.requests) {
-            if let Some(Pending { carrier, task, .. }) = self.pending.remove(&request) {
-                self.done.push(Done {
-                    carrier,
-                    task,
-                    answer: None,
-                });
-            }
-        }
-    }
-}
 
 impl Errands {
     /// None, of nobody.

@@ -111,6 +111,14 @@ pub enum Frame {
 }
 
 impl Frame {
+    /// What was fetched, and how much more there is.
+    pub(crate) fn fetched(&self) -> Option<(&Packet, u16)> {
+        match self {
+            Frame::Fetched { packet, left, .. } => Some((packet.as_ref()?, *left)),
+            _ => None,
+        }
+    }
+
     /// The number of the request that it asks or answers; none for PUSHED.
     pub(crate) fn request(&self) -> Option<u32> {
         match self {

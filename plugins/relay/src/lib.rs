@@ -41,6 +41,7 @@ mod depositor;
 mod disk;
 mod drops;
 mod erase;
+mod errand_table;
 mod errands;
 mod fetch;
 mod fetcher;

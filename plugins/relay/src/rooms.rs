@@ -316,9 +316,8 @@ impl Rooms {
 
     /// By what a lane is fetched.
     pub(crate) fn token(&self, tag: Tag) -> Option<Token> {
-        let rooms = self.0.as_ref()?.rooms.values();
-        let mut tokens = rooms.filter_map(|listened| listened.lanes.token(tag));
-        tokens.next()
+        let mut rooms = self.0.as_ref()?.rooms.values();
+        rooms.find_map(|listened| listened.lanes.token(tag))
     }
 
     /// Carriers whose links stay up.
@@ -348,17 +347,9 @@ impl Rooms {
             Task::Look { token, .. } => {
                 let tag = token.tag();
                 this.gatherer.looked(tag, &carrier);
-                match &done.answer {
-                    Some(Frame::Fetched {
-                        packet: Some(packet),
-                        left,
-                        ..
-                    }) if *left > 0 && this.gatherer.wants(tag) => {
-                        let (token, after) = (*token, packet.id());
-                        Some(Task::Look { token, after })
-                    }
-                    _ => None,
-                }
+                let (packet, left) = done.answer.as_ref()?.fetched()?;
+                let (token, after) = (*token, packet.id());
+                (left > 0 && this.gatherer.wants(tag)).then_some(Task::Look { token, after })
             }
             _ => None,
         }
