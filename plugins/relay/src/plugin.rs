@@ -133,6 +133,7 @@ impl Plugin for RelayPlugin {
             .add_timer::<OwnTimer>()
             .add_timer::<HandOverEnd>()
             .add_timer::<PackTimer>()
+            .add_timer::<publish::EraseTimer>()
             .add_timer::<RepairTimer>()
             .add_timer::<Sweep>();
         add_systems(app);
@@ -194,6 +195,7 @@ fn add_systems(app: &mut App) {
         room_listen::hear_brought,
     );
     let plan = (
+        publish::erase_prekeys,
         publish::publish_prekeys,
         unsealed::seal_waiting,
         pack::pack_parts,

@@ -43,7 +43,8 @@ struct Search {
     tokens: Vec<Token>,
     asked: BTreeSet<(Token, PeerId)>,
     open: usize,
-    pages: u8,
+    /// Packets read of each carrier.
+    pages: BTreeMap<PeerId, u8>,
     until: Time,
 }
 
@@ -81,7 +82,7 @@ impl PrekeyBook {
             tokens: prekey_tokens(mailbox, day),
             asked: BTreeSet::new(),
             open: 0,
-            pages: 0,
+            pages: BTreeMap::new(),
             until: now + SEARCH,
         });
     }
@@ -140,7 +141,7 @@ impl PrekeyBook {
     /// What a carrier had under a tag, and how much more it has. Says after what it is to be asked again.
     pub(crate) fn found(
         &mut self,
-        of: &PeerId,
+        (of, carrier): (&PeerId, PeerId),
         found: Option<(&Packet, u16)>,
         day: u16,
         now: Time,
@@ -159,11 +160,12 @@ impl PrekeyBook {
             owner.record = Some(record);
         }
         let search = owner.search.as_mut()?;
+        let pages = search.pages.entry(carrier).or_default();
         if let Some((packet, left)) = found
             && left > 0
-            && search.pages < PAGES_MAX
+            && *pages < PAGES_MAX
         {
-            search.pages += 1;
+            *pages += 1;
             return Some(packet.id());
         }
         search.open = search.open.saturating_sub(1);

@@ -70,6 +70,12 @@ impl Prekeys {
         self.0.keys.get(&day)
     }
 
+    /// Whether there is one of a day.
+    #[must_use]
+    pub fn has(&self, day: u16) -> bool {
+        self.key(day).is_some()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -136,9 +142,29 @@ impl Prekeys {
         };
         let packet = record.seal(owner, mailbox.public(), (today, EXPIRY_HOURS_MAX), &secret);
         let packet = packet.ok_or_else(|| io::Error::other("the record cannot be sealed"))?;
+        // What cannot be kept is not published: nobody could open what is sealed to it.
         let old = this.published.replace(Published { packet, secret });
-        this.save()?;
+        if let Err(error) = this.save() {
+            this.published = old;
+            return Err(error);
+        }
         Ok(old)
+    }
+
+    /// Erases the halves whose time is over, also where nothing is published any more.
+    // PROTOCOL 4.5
+    pub(crate) fn erase(&mut self, today: u16) -> io::Result<()> {
+        let first = today.saturating_sub(KEPT_DAYS);
+        if self
+            .0
+            .keys
+            .first_key_value()
+            .is_none_or(|(day, _)| *day >= first)
+        {
+            return Ok(());
+        }
+        self.0.erase(today);
+        self.0.save()
     }
 }
 
@@ -262,6 +288,20 @@ mod tests {
         let again = Prekeys::open(&path, DAY + 1).unwrap();
         assert_eq!(again.len(), PREKEYS + 1);
         assert!(again.published(DAY + 1).is_some());
+    }
+
+    #[test]
+    fn a_record_whose_halves_cannot_be_kept_is_not_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = folder.path().join("profile");
+        std::fs::create_dir(&profile).unwrap();
+        let mut prekeys = Prekeys::open(&profile.join("prekeys"), DAY).unwrap();
+        std::fs::remove_dir(&profile).unwrap();
+        let random = &mut ChaCha20Rng::seed_from_u64(0);
+        let bob = Identity::generate(&mut ChaCha20Rng::seed_from_u64(1));
+        let mailbox = Mailbox::from_seed(&[7; 32]);
+        assert!(prekeys.publish(&bob, &mailbox, NOON, random).is_err());
+        assert!(prekeys.published(DAY).is_none());
     }
 
     #[test]

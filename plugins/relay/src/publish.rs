@@ -1,7 +1,7 @@
 //! A node that receives publishes its prekeys once a day. In `Deliver`, set `RelaySystems::Plan`. PROTOCOL 4.5
 
 use crate::carriers::{Carriers, at_work};
-use crate::life::day_of;
+use crate::life::{DAY_MS, day_of};
 use crate::limits::PLACES;
 use crate::listeners::Receivers;
 use crate::mailbox::Mailbox;
@@ -13,8 +13,9 @@ use crate::placement::place;
 use crate::prekeys::Prekeys;
 use crate::receipts::Receipts;
 use dunlin_engine::bevy_ecs::prelude::*;
-use dunlin_engine::{ClockError, Now, Random};
+use dunlin_engine::{ClockError, Due, Now, Random, Time, Timers};
 use dunlin_net::Identity;
+use std::time::Duration;
 
 type Publisher<'a> = (
     (&'a Identity, &'a Mailbox),
@@ -24,10 +25,39 @@ type Publisher<'a> = (
     Option<&'a ClockError>,
 );
 
+/// Fires when a day begins, which ends the time of a key, whether or not anything is published.
+pub(crate) struct EraseTimer;
+
+/// When the next day begins.
+pub(crate) fn tomorrow(now: Now, clock: Option<&ClockError>) -> Time {
+    let day = DAY_MS as u64;
+    now.time + Duration::from_millis(day - now.unix_ms_of(clock) % day)
+}
+
+pub(crate) fn erase_prekeys(
+    mut due: MessageReader<Due<EraseTimer>>,
+    mut nodes: Query<(&mut Prekeys, Option<&ClockError>)>,
+    now: Res<Now>,
+    mut timers: ResMut<Timers>,
+) {
+    for due in due.read() {
+        let Ok((mut prekeys, clock)) = nodes.get_mut(due.entity) else {
+            continue;
+        };
+        if let Err(error) = prekeys.erase(day_of(now.unix_ms_of(clock))) {
+            tracing::error!(%error, "old prekeys are erased from memory, and not from the disk");
+        }
+        if !prekeys.is_empty() {
+            timers.set::<EraseTimer>(due.entity, tomorrow(*now, clock));
+        }
+    }
+}
+
 pub(crate) fn publish_prekeys(
     mut work: MessageReader<Work>,
     mut nodes: Query<Publisher, With<Receivers>>,
     now: Res<Now>,
+    mut timers: ResMut<Timers>,
 ) {
     for node in at_work(&mut work) {
         let Ok(((identity, mailbox), own, mut random, carriers, clock)) = nodes.get_mut(node)
@@ -55,6 +85,7 @@ pub(crate) fn publish_prekeys(
             }
         }
         prekeys.note_tried(today);
+        timers.set::<EraseTimer>(node, tomorrow(*now, clock));
         if let Some(published) = prekeys.published(today) {
             let packet = published.packet.clone();
             let id = MessageId(packet.id().0);

@@ -197,7 +197,7 @@ pub(crate) fn settle_sent(
             Task::Prekeys { of, token, .. } => {
                 let day = day_of(now.unix_ms_of(clock));
                 let found = answer.as_ref().and_then(Frame::fetched);
-                if let Some(after) = prekeys.found(of, found, day, now.time) {
+                if let Some(after) = prekeys.found((of, carrier), found, day, now.time) {
                     let (of, token) = (*of, *token);
                     errands.add(carrier, Task::Prekeys { of, token, after }, now.time);
                 }

@@ -18,6 +18,7 @@ use crate::outbox::Outbox;
 use crate::outbox_disk;
 use crate::prekey_search::PrekeyBook;
 use crate::prekeys::Prekeys;
+use crate::publish::{EraseTimer, tomorrow};
 use crate::receipts::Receipts;
 use crate::repair::Repair;
 use crate::rooms::Rooms;
@@ -168,6 +169,9 @@ fn equip_all(
         // Who only carries is never woken for itself.
         if outbox.is_under_way() {
             timers.set::<OwnTimer>(*node, now.time);
+        }
+        if !prekeys.is_empty() {
+            timers.set::<EraseTimer>(*node, tomorrow(now, clock));
         }
         commands.entity(*node).insert((
             (

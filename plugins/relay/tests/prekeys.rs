@@ -203,3 +203,23 @@ fn a_leaked_card_lets_its_holder_write_and_not_fetch_count_or_follow() {
     // The tag itself in place of a token leads elsewhere.
     assert_ne!(Claim::Once(Token(tag.0)).prove(&handshake), Ok(tag));
 }
+
+// PROTOCOL 4.5
+#[test]
+fn a_program_that_runs_on_erases_too_though_nobody_listens_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(16, 0);
+    scene.carriers(2);
+    let bob = scene.spawn(2, kept(folder.path()));
+    scene.knows(bob, 2);
+    let items = scene.receive(bob);
+    scene.run.run_for(minutes(2));
+    let day = day_of(scene.run.now().unix_ms);
+    let path = folder.path().join("prekeys");
+    let before = std::fs::read(&path).unwrap().len();
+    drop(items);
+    scene.run.run_for(19 * DAY);
+    assert!(std::fs::read(&path).unwrap().len() < before);
+    let left = Prekeys::open(&path, day).unwrap();
+    assert!(!left.has(day) && !left.has(day + 1));
+}

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// Write all keys of this device into a new file, sealed under a passphrase.
+/// Write the keys of this device's id and mailbox into a new file, sealed under a passphrase.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -18,6 +18,8 @@ Examples:
   dunlin keys export alice.keys --passphrase-file secret    takes it from a file of one line
 
 Whoever has the file can try passphrases; each try costs 64 MiB and a fraction of a second (Argon2id, RFC 9106).
+Prekeys are not in it: in a drawer they would undo that they are erased. So read what waits before you move to another device: what was sealed
+to this one's prekeys opens nowhere else.
 Exit codes: 0 done, 1 failed, 2 not understood.")]
 pub(crate) struct ExportArgs {
     /// Where to; the file must not exist yet
