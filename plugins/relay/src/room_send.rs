@@ -12,7 +12,7 @@ use crate::own_message::{OwnMessage, OwnPacket};
 use crate::room::Room;
 use crate::room_seal::seal_for_room;
 use crate::seal::Envelope;
-use crate::send::{SentReply, forget};
+use crate::send::{SentReply, forget, not_kept};
 use crate::settings::RelaySettings;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params, Random};
@@ -135,20 +135,18 @@ pub(crate) fn call_send(
     let parts = parts.map(part).collect();
     let message = OwnMessage::to_room(identity.id(), room.id(), parts, unix_ms, now.time);
     let bytes = message.bytes();
-    let left = outbox
-        .make_room()
-        .map_err(|error| refused("full", &error))?;
+    // On disk before another leaves for it.
     if let Some(dir) = &settings.outbox {
-        if let Some(left) = left {
-            forget(dir, left);
+        outbox_disk::save(dir, id, &message).map_err(|error| not_kept(dir, &error))?;
+    }
+    let left = outbox.make_room().map_err(|error| {
+        if let Some(dir) = &settings.outbox {
+            forget(dir, id);
         }
-        outbox_disk::save(dir, id, &message).map_err(|error| {
-            let text = format!(
-                "the message was not sent, since it cannot be kept in {}: {error}",
-                dir.display()
-            );
-            CallError::new("disk", text)
-        })?;
+        refused("full", &error)
+    })?;
+    if let (Some(left), Some(dir)) = (left, &settings.outbox) {
+        forget(dir, left);
     }
     if let Some(oldest) = outbox.add(id, message)
         && let Some(dir) = &settings.outbox

@@ -4,9 +4,10 @@
 use data_encoding::HEXLOWER;
 use dunlin_net::{Identity, PeerId};
 use dunlin_relay::{
-    Card, Claim, Content, Envelope, Head, Kind, Mailbox, Manifest, Packet, Room, open,
-    open_in_room, seal, seal_for_room, seal_manifest,
+    Card, Claim, Content, DeleteSecret, Envelope, Head, Kind, Mailbox, Manifest, Packet, Room,
+    open, open_in_room, seal, seal_for_room, seal_manifest,
 };
+use dunlin_relay::{PrekeyRecord, prekey_tokens};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};
@@ -249,6 +250,36 @@ fn a_manifest_and_where_its_parts_lie_are_these_bytes() {
     assert_eq!(json!(tags), kept["tags"]);
     let part = open(&bob, &packet(&kept["part_head"])).unwrap();
     assert_eq!((part.from, part.fragments.len()), (opened.from, 19));
+}
+
+// PROTOCOL 4.5
+#[test]
+fn a_record_of_prekeys_is_these_bytes() {
+    let (bob, bob_seed) = identity(40);
+    let record = PrekeyRecord {
+        first_day: DAY - 1,
+        made_ms: 1_767_268_800_000,
+        keys: (0..28).map(|n| [n; 32]).collect(),
+    };
+    let secret = DeleteSecret::new([7; 16]);
+    let packet = record.seal(&bob, mailbox().public(), (DAY, 336), &secret);
+    let packet = packet.unwrap();
+    let tokens = prekey_tokens(mailbox().public(), DAY);
+    let tokens: Vec<String> = tokens.iter().map(|token| hex(&token.0)).collect();
+    let built = json!({
+        "what": "PROTOCOL 4.5: a record of 28 prekeys (key n is 32 bytes of n), and the tokens by which a sender looks for it on that day",
+        "owner_seed": hex(&bob_seed),
+        "mailbox_seed": hex(&[9; 32]),
+        "delete_secret": hex(&[7; 16]),
+        "day": DAY,
+        "made_ms": 1_767_268_800_000_u64,
+        "tokens": tokens,
+        "packet": hex(packet.bytes()),
+    });
+    let kept = check("prekeys.json", &built);
+    let packet = Packet::parse(unhex(&kept["packet"]).into()).unwrap();
+    let opened = PrekeyRecord::open(&packet, &bob.id(), mailbox().public());
+    assert_eq!(opened, Some(record));
 }
 
 // PROTOCOL 4.1, 4.2
