@@ -162,15 +162,15 @@ fn a_message_that_another_process_is_sending_is_not_cancelled_behind_its_back() 
     let folder = tempfile::tempdir().expect("a folder");
     let (alice, all) = alice_and_two_messages(folder.path());
     let mut waiting = Running::start(&alice, &["outbox", "--wait", "--listen", "127.0.0.1:0"]);
-    // It has read its outbox once it tells of it.
+    // It has read its outbox once it tells of it. It ends if nobody reads on.
     let mut line = String::new();
-    BufReader::new(waiting.0.stdout.take().expect("a pipe"))
-        .read_line(&mut line)
+    let mut told = BufReader::new(waiting.0.stdout.take().expect("a pipe"));
+    told.read_line(&mut line)
         .expect("it tells where they stand");
     let refused = dunlin(&alice, &["outbox", "cancel", &all[0]]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("Ctrl-C"), "{}", stderr(&refused));
-    drop(waiting);
+    drop((waiting, told));
     let cancelled = dunlin(&alice, &["outbox", "cancel", &all[0]]);
     assert!(cancelled.status.success(), "{}", stderr(&cancelled));
 }
