@@ -7,6 +7,7 @@ mod gates;
 mod run;
 mod setup;
 mod stages;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ cargo xtask ci             fmt, gates, clippy, docs, then all of `test`
 cargo xtask fuzz           list the fuzz targets
 cargo xtask fuzz TARGET [--seconds N]
                            feed one decoder what libFuzzer makes up, for 60 seconds unless said
+cargo xtask versions [REVISION]
+                           an older dunlin, built from the history, and today's in one network
 cargo xtask deb            target/dunlin-relayd_VERSION_ARCH.deb: the relay, built for size, as a Debian package
 cargo xtask help           this page
 
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
-    // `run` passes its arguments on and `fuzz` reads them; on the others an argument is a mistake.
+    // `run` passes its arguments on, `fuzz` and `versions` read them; on the others an argument is a mistake.
     if !arguments.is_empty() && matches!(command.as_str(), "test" | "gates" | "ci" | "deb") {
         eprintln!("cargo xtask {command} takes no arguments.\n\n{HELP}");
         return ExitCode::from(2);
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         "ci" => ci::ci(&root),
         "deb" => deb::deb(&root),
         "fuzz" => fuzz::fuzz(&root, &arguments),
+        "versions" => versions::versions(&root, &arguments),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS
