@@ -1,5 +1,6 @@
 //! Addresses on the wire, and which of them count as one place.
 
+use crate::circuit::{LINK_BYTES, nowhere};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Bytes of an address in a frame or card.
@@ -76,7 +77,8 @@ impl Packed {
 pub fn is_reachable(address: &SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+    let circuit = nowhere(ip).is_some();
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast && !circuit
 }
 
 /// How far an address reaches. One of a narrower scope is of no use to a stranger, and none of their business.
@@ -100,7 +102,8 @@ impl Scope {
 
 /// Addresses that one party can be expected to hold together: the unit in which strangers are counted.
 ///
-/// IPv4 /24, IPv6 /48; every private, loopback and link-local address is one of its own, since a LAN is not one attacker.
+/// IPv4 /24, IPv6 /48; every private, loopback and link-local address is one of its own, since a LAN is not one attacker. All circuits over
+/// one link are one as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix([u8; 17]);
 
@@ -128,12 +131,24 @@ impl Prefix {
                 prefix[1..=kept].copy_from_slice(&ip.octets()[..kept]);
             }
             IpAddr::V6(ip) => {
-                let kept = if whole { 16 } else { v6_bytes };
+                let kept = match nowhere(ip.into()) {
+                    Some(_) => LINK_BYTES,
+                    None if whole => 16,
+                    None => v6_bytes,
+                };
                 prefix[0] = 6;
                 prefix[1..=kept].copy_from_slice(&ip.octets()[..kept]);
             }
         }
         Prefix(prefix)
+    }
+
+    /// Whether these are circuits over one link.
+    pub(crate) fn is_circuits(&self) -> bool {
+        self.0[0] == 6
+            && self.0[1..]
+                .first_chunk::<16>()
+                .is_some_and(|ip| nowhere(Ipv6Addr::from(*ip).into()).is_some())
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 17] {

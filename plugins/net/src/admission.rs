@@ -2,27 +2,27 @@
 
 use crate::Prefix;
 use crate::limits::{
-    HANDSHAKES_BURST, HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND, HANDSHAKES_PREFIXES_MAX,
-    HANDSHAKES_SECOND,
+    HANDSHAKES_BURST, HANDSHAKES_CIRCUITS_BURST, HANDSHAKES_CIRCUITS_SECOND,
+    HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND, HANDSHAKES_PREFIXES_MAX, HANDSHAKES_SECOND,
 };
 use dunlin_engine::Time;
 
 /// A token bucket, counted in microseconds of refill.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+pub(crate) struct Bucket {
     micros: u64,
     since: Time,
 }
 
 impl Bucket {
-    fn full(burst: u32, a_second: u32, now: Time) -> Bucket {
+    pub(crate) fn full(burst: u32, a_second: u32, now: Time) -> Bucket {
         Bucket {
             micros: u64::from(burst) * 1_000_000 / u64::from(a_second),
             since: now,
         }
     }
 
-    fn take(&mut self, burst: u32, a_second: u32, now: Time) -> bool {
+    pub(crate) fn take(&mut self, burst: u32, a_second: u32, now: Time) -> bool {
         let one = 1_000_000 / u64::from(a_second);
         let passed = now.0.saturating_sub(self.since.0);
         self.micros = (self.micros + passed).min(u64::from(burst) * one);
@@ -30,6 +30,14 @@ impl Bucket {
         let enough = self.micros >= one;
         self.micros -= if enough { one } else { 0 };
         enough
+    }
+}
+
+/// A neighbour's circuits bring many who hide; they have a share of their own, and do not take that of the neighbour's prefix.
+fn share(prefix: Prefix) -> (u32, u32) {
+    match prefix.is_circuits() {
+        true => (HANDSHAKES_CIRCUITS_BURST, HANDSHAKES_CIRCUITS_SECOND),
+        false => (HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND),
     }
 }
 
@@ -48,8 +56,8 @@ impl Admission {
     pub(crate) fn admit(&mut self, prefix: Prefix, now: Time) -> bool {
         let place = self.prefixes.binary_search_by_key(&prefix, |row| row.0);
         let place = place.unwrap_or_else(|_| self.add(prefix, now));
-        let bucket = &mut self.prefixes[place].1;
-        if !bucket.take(HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND, now) {
+        let (burst, a_second) = share(prefix);
+        if !self.prefixes[place].1.take(burst, a_second, now) {
             return false;
         }
         self.all
@@ -59,9 +67,13 @@ impl Admission {
 
     /// Makes room for a prefix; says where. A bucket that is full again says nothing, so it is forgotten first.
     fn add(&mut self, prefix: Prefix, now: Time) -> usize {
-        let fresh = Bucket::full(HANDSHAKES_PREFIX_BURST, HANDSHAKES_PREFIX_SECOND, now);
-        self.prefixes.retain(|(_, bucket)| {
-            bucket.micros + (now - bucket.since).as_micros() as u64 <= fresh.micros
+        let fresh = |prefix| {
+            let (burst, a_second) = share(prefix);
+            Bucket::full(burst, a_second, now)
+        };
+        self.prefixes.retain(|(prefix, bucket)| {
+            let passed = (now - bucket.since).as_micros() as u64;
+            bucket.micros + passed <= fresh(*prefix).micros
         });
         if self.prefixes.len() >= HANDSHAKES_PREFIXES_MAX {
             let rows = self.prefixes.iter().enumerate();
@@ -71,7 +83,7 @@ impl Admission {
                 .map(|place| self.prefixes.remove(place));
         }
         let place = self.prefixes.partition_point(|row| row.0 < prefix);
-        self.prefixes.insert(place, (prefix, fresh));
+        self.prefixes.insert(place, (prefix, fresh(prefix)));
         place
     }
 

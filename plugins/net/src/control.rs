@@ -1,6 +1,7 @@
 //! The frames that links handle themselves. PROTOCOL 2.3. (Later: 0x10 to 0x1f, NAT traversal.)
 
 use crate::address::{ADDRESS_BYTES, decode_address};
+use crate::circuit::Hop;
 use crate::data::{Opened, on_pong};
 use crate::desk::{Desk, PartsItem, about};
 use crate::exchange;
@@ -9,7 +10,7 @@ use crate::frame::{Frame, Frames, Refused, kind, refusal};
 use crate::limits::REFUSED_A_DATAGRAM_MAX;
 use crate::link_state::Slot;
 use crate::moment::Moment;
-use crate::{About, CloseReason, DownReason, DropReason, FrameKinds};
+use crate::{About, CloseReason, DownReason, DropReason, FrameKinds, circuit_end, pass};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -87,9 +88,15 @@ fn on_frame(
         },
         kind::PEERS => exchange::on_peers(parts, opened.link, body, desk),
         kind::ABOUT => on_about(parts, opened, body, desk),
+        kind::CIRCUIT_OPEN => pass::on_open(parts, opened.link, body, desk),
+        kind::CIRCUIT_OPENED => pass::on_opened(parts, opened.link, body, desk),
+        kind::CIRCUIT_DATA => pass::on_circuit(parts, opened.link, body, kinds, desk),
+        kind::CIRCUIT_CLOSE => circuit_end::on_circuit_close(parts, opened.link, body, desk),
         kind::REFUSED => {
             let refused = Refused::decode(body).ok_or(DropReason::FrameMalformed)?;
-            if kinds.has(refused.frame) {
+            if refused.frame == kind::CIRCUIT_OPEN {
+                circuit_end::on_refused(parts, opened.link, &refused, desk);
+            } else if kinds.has(refused.frame) {
                 desk.frame_in(parts.node, opened.link, frame.kind, body.clone());
             }
             Ok(())
@@ -159,7 +166,9 @@ fn on_about(
         let ours = Bytes::copy_from_slice(&about(parts.settings, link));
         let observed = Bytes::copy_from_slice(&crate::encode_address(link.address()));
         desk.frame_out(opened.link, kind::ABOUT, ours);
-        desk.frame_out(opened.link, kind::OBSERVED, observed);
+        if Hop::of(link.address()).is_none() {
+            desk.frame_out(opened.link, kind::OBSERVED, observed);
+        }
     }
     desk.note_heard(parts, opened.link);
     felt(parts, opened.link, desk);

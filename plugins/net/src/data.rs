@@ -1,11 +1,12 @@
 //! Data messages: opened, and what follows for their link before any frame is looked at. PROTOCOL 2.2.
 
+use crate::circuit::Hop;
 use crate::datagram::Header;
 use crate::desk::{Desk, PartsItem, new_link_entity};
 use crate::frame::{self, kind};
 use crate::handshake::Pending;
 use crate::limits::PEERS_ROWS_MAX;
-use crate::link_state::{Link, Slot};
+use crate::link_state::{Link, Purpose, Slot};
 use crate::link_table::Place;
 use crate::moment::Moment;
 use crate::roam::Roam;
@@ -151,6 +152,9 @@ fn notice_address(
     if link.is_at(from) {
         return; // As nearly always: nothing is drawn.
     }
+    if Hop::of(from).is_some() || Hop::of(link.address()).is_some() {
+        return; // Into and out of circuits a link moves with a new session only.
+    }
     let ping = parts.random.0.next_u32();
     let roam = match &mut link.roam {
         Some(roam) if roam.to == from => roam,
@@ -205,7 +209,8 @@ fn come_up(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     };
     link.come_up(now);
     let (id, main) = (link.id, !link.anonymous && link.hidden.is_none());
-    let ask = link.outbound && link.hidden.is_none() && !link.feeler;
+    let lasting = matches!(link.purpose, Purpose::Asked | Purpose::Chosen);
+    let ask = link.outbound && link.hidden.is_none() && lasting;
     tracing::debug!(?node, link = ?entity, peer = ?id, address = %link.address(), "link up");
     desk.up(node, entity);
     if let (Some(id), true) = (id, main)
@@ -213,6 +218,7 @@ fn come_up(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     {
         desk.down(parts, old, DownReason::Replaced);
     }
+    crate::pass::link_up(parts, entity, desk);
     if ask {
         ask_for_peers(parts, entity, desk);
     }

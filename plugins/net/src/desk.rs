@@ -1,17 +1,18 @@
 //! What the systems of links share: a node's parts, and where results go.
 
+use crate::circuit::Hop;
 use crate::limits::HEARD_WAIT;
-use crate::link_state::Link;
+use crate::link_state::{Link, Purpose};
 use crate::link_table::{Held, Links};
 use crate::moment::Moment;
 use crate::{
-    About, AddressBook, DatagramOut, DownReason, DropReason, Drops, FrameIn, FrameOut, Identity,
-    LinkSettings, Peer, PeerDown, PeerUp, Traffic, frame,
+    About, AddressBook, Bandwidth, DatagramOut, DownReason, DropReason, Drops, FrameIn, FrameOut,
+    Identity, LinkSettings, Peer, PeerDown, PeerUp, Traffic, frame,
 };
 use bevy_ecs::prelude::*;
 use bevy_ecs::query::QueryData;
 use bevy_ecs::system::SystemParam;
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use dunlin_engine::bevy_ecs;
 use dunlin_engine::{ClockError, Now, Random, Time, Timers};
 use rand_core::Rng;
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub book: &'static mut AddressBook,
     pub drops: &'static mut Drops,
     pub traffic: &'static mut Traffic,
+    pub bandwidth: &'static mut Bandwidth,
     pub random: &'static mut Random,
     pub clock: Option<&'static ClockError>,
 }
@@ -67,6 +69,13 @@ impl Desk<'_, '_> {
         to: SocketAddr,
         bytes: Bytes,
     ) {
+        if let Some(hop) = Hop::of(to) {
+            let mut nested = BytesMut::with_capacity(4 + bytes.len());
+            nested.put_u32_le(hop.handle);
+            nested.put_slice(&bytes);
+            self.frame_out(hop.link, frame::kind::CIRCUIT_DATA, nested);
+            return;
+        }
         traffic.count_out(bytes.len());
         self.datagrams.write(DatagramOut { node, to, bytes });
     }
@@ -118,6 +127,7 @@ impl Desk<'_, '_> {
             return;
         };
         let unix_ms = self.now.unix_ms_of(parts.clock);
+        crate::circuit_end::link_down(parts, entity, link.address(), reason, self);
         match (reason, link.id) {
             (DownReason::Unreachable | DownReason::Lost, Some(id)) => {
                 parts.book.failed(&id, unix_ms)
@@ -127,9 +137,10 @@ impl Desk<'_, '_> {
         }
         self.timers.cancel::<Wake>(entity);
         // One that came up in this same turn is seen as it was.
-        if let (Some(peer), Ok(mut commands)) =
-            (peer(parts.node, &link), self.commands.get_entity(entity))
-        {
+        if let (Some(peer), Ok(mut commands)) = (
+            peer(parts.node, &parts.links, &link),
+            self.commands.get_entity(entity),
+        ) {
             commands.try_insert(peer);
         }
         self.downs.write(PeerDown {
@@ -143,7 +154,7 @@ impl Desk<'_, '_> {
             reason,
             DownReason::Impossible | DownReason::Oneself | DownReason::TooMany
         );
-        if link.own_choice && !hopeless {
+        if link.purpose == Purpose::Chosen && !hopeless {
             self.fill(parts);
         }
         self.keep_book(parts);
@@ -176,8 +187,7 @@ impl Desk<'_, '_> {
     pub(crate) fn write_peers(&mut self, nodes: &Query<Parts>) {
         for (node, entity) in std::mem::take(&mut *self.changed) {
             let links = nodes.get(node).ok().map(|parts| parts.links);
-            let link = links.and_then(|links| links.get(entity));
-            let peer = link.and_then(|link| peer(node, link));
+            let peer = links.and_then(|links| peer(node, links, links.get(entity)?));
             if let (Some(peer), Ok(mut commands)) = (peer, self.commands.get_entity(entity)) {
                 commands.try_insert(peer);
             }
@@ -185,11 +195,12 @@ impl Desk<'_, '_> {
     }
 }
 
-fn peer(node: Entity, link: &Link) -> Option<Peer> {
+fn peer(node: Entity, links: &Links, link: &Link) -> Option<Peer> {
+    let through = Hop::of(link.address()).and_then(|hop| links.get(hop.link));
     Some(Peer {
         node,
         id: link.id?,
-        address: link.address(),
+        address: through.unwrap_or(link).address(),
         anonymous: link.anonymous,
         hidden: link.hidden.is_some(),
         outbound: link.outbound,
@@ -234,8 +245,10 @@ pub(crate) fn greet(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     let mut datagram = crate::session::Session::blank();
     frame::put(&mut datagram, frame::kind::PING, &ping);
     frame::put(&mut datagram, frame::kind::ABOUT, &about);
-    let observed = crate::encode_address(address);
-    frame::put(&mut datagram, frame::kind::OBSERVED, &observed);
+    if Hop::of(address).is_none() {
+        let observed = crate::encode_address(address);
+        frame::put(&mut datagram, frame::kind::OBSERVED, &observed);
+    }
     debug_assert!(
         datagram.has_remaining_mut(),
         "a greeting is far shorter than a datagram"

@@ -4,10 +4,10 @@ use crate::address::is_reachable;
 use crate::desk::{Desk, Parts, PartsItem};
 use crate::frame::kind;
 use crate::handshake::Initiation;
-use crate::link_state::Link;
+use crate::link_state::{Hidden, Link, Purpose};
 use crate::link_table::{Held, Links};
 use crate::noise::NoiseError;
-use crate::{Dial, DownReason, DropReason, HangUp};
+use crate::{CircuitUse, CloseReason, Dial, DownReason, DropReason, HangUp, nested};
 use bevy_ecs::prelude::*;
 use bytes::Bytes;
 use dunlin_engine::bevy_ecs;
@@ -17,13 +17,13 @@ use zeroize::Zeroizing;
 pub(crate) fn dial_peers(mut dials: MessageReader<Dial>, mut nodes: Query<Parts>, mut desk: Desk) {
     for dial in dials.read() {
         if let Ok(mut parts) = nodes.get_mut(dial.node) {
-            start(&mut parts, dial, false, &mut desk);
+            start(&mut parts, dial, Purpose::Asked, &mut desk);
         }
     }
 }
 
 /// Begins a link. What cannot be is told in the next turn, when everybody reads it.
-pub(crate) fn start(parts: &mut PartsItem, dial: &Dial, own_choice: bool, desk: &mut Desk) {
+pub(crate) fn start(parts: &mut PartsItem, dial: &Dial, purpose: Purpose, desk: &mut Desk) {
     let entity = dial.link;
     let Ok(mut commands) = desk.commands.get_entity(entity) else {
         return; // Despawned in the same turn: nobody waits for it.
@@ -34,11 +34,14 @@ pub(crate) fn start(parts: &mut PartsItem, dial: &Dial, own_choice: bool, desk: 
     commands.try_insert(Held(parts.node));
     let keep_alive = parts.settings.keep_alive;
     let mut link = Link::new(dial.address, true, keep_alive, desk.time());
-    (link.id, link.own_choice) = (dial.id, own_choice);
+    (link.id, link.purpose) = (dial.id, purpose);
     if dial.anonymous {
-        let mut secret = Box::new(Zeroizing::new([0; 32]));
-        parts.random.0.fill_bytes(&mut **secret);
-        link.hidden = Some(secret);
+        let mut hidden = Box::new(Hidden {
+            secret: Zeroizing::new([0; 32]),
+            opening: None,
+        });
+        parts.random.0.fill_bytes(&mut *hidden.secret);
+        link.hidden = Some(hidden);
     }
     let impossible = !is_reachable(&dial.address) || (dial.anonymous && dial.id.is_none());
     link.over = if impossible {
@@ -51,8 +54,14 @@ pub(crate) fn start(parts: &mut PartsItem, dial: &Dial, own_choice: bool, desk: 
         None
     };
     let refused = link.over.is_some();
+    let nested = dial.anonymous && parts.settings.circuits != CircuitUse::Off;
     parts.links.insert(entity, link);
-    if !refused && begin(parts, entity, desk).is_err() {
+    if !refused && nested {
+        let over = nested::open(parts, entity, desk).err();
+        if let Some(link) = parts.links.get_mut(entity) {
+            link.over = over;
+        }
+    } else if !refused && begin(parts, entity, desk).is_err() {
         // Only an id that no check would have passed has no agreement.
         if let Some(link) = parts.links.get_mut(entity) {
             link.over = Some(DownReason::Impossible);
@@ -76,7 +85,8 @@ pub(crate) fn begin(
         return Ok(());
     };
     let ours = parts.identity.link_secret();
-    let secret = link.hidden.as_deref().unwrap_or(&ours);
+    let hidden = link.hidden.as_ref().map(|hidden| &hidden.secret);
+    let secret = hidden.unwrap_or(&ours);
     let hides = link.hidden.is_some();
     let initiation = Initiation::begin(
         parts.identity.primitives(),
@@ -112,16 +122,20 @@ pub(crate) fn hang_up(
         let Some(link) = parts.links.get_mut(hang_up.peer) else {
             continue;
         };
-        if link.over.is_some() {
-            continue;
+        if link.over.is_none() {
+            end(link, hang_up.peer, hang_up.reason, &mut desk);
         }
-        if link.is_up() {
-            let reason = Bytes::copy_from_slice(&[hang_up.reason as u8]);
-            desk.frame_out(hang_up.peer, kind::CLOSE, reason);
-        }
-        link.over = Some(DownReason::HungUp(hang_up.reason));
-        desk.arm(hang_up.peer, link);
     }
+}
+
+/// Ends a link, and tells the other side.
+pub(crate) fn end(link: &mut Link, entity: Entity, reason: CloseReason, desk: &mut Desk) {
+    if link.is_up() {
+        let reason = Bytes::copy_from_slice(&[reason as u8]);
+        desk.frame_out(entity, kind::CLOSE, reason);
+    }
+    link.over = Some(DownReason::HungUp(reason));
+    desk.arm(entity, link);
 }
 
 /// A node closed: its links' entities go too.

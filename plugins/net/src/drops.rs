@@ -68,6 +68,10 @@ reasons! {
     FrameUnknown,
     /// A peer asked for more than its share.
     Share,
+    /// Data for a circuit that is not here, or not open yet.
+    NoCircuit,
+    /// A circuit that was asked for and is not opened: too many, or to nobody we reach.
+    CircuitRefused,
     /// Peers told us of that the book has no room for, or that are no valid rows.
     PeersRefused,
     /// Too many links already.

@@ -12,7 +12,7 @@ use crate::limits::{
     ENTRIES_WAIT, FILL_WAIT_MAX, LINKS_WIDE_PREFIX_MAX, PEERS_ANSWER_WAIT, PEERS_ASK_WAIT,
     PEERS_ASK_WAIT_FEW, PEERS_ROW_BYTES, PEERS_ROWS_MAX,
 };
-use crate::link_state::Link;
+use crate::link_state::{Link, Purpose};
 use crate::moment::Moment;
 use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, book_file};
 use bevy_ecs::prelude::*;
@@ -152,7 +152,10 @@ fn open_book(parts: &mut PartsItem) {
 }
 
 fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mut Desk) {
-    let own = parts.links.iter().filter(|(_, link)| link.own_choice);
+    let own = parts
+        .links
+        .iter()
+        .filter(|(_, link)| link.purpose == Purpose::Chosen);
     let mut own: Vec<SocketAddr> = own.map(|(_, link)| link.address()).collect();
     let target = parts.settings.outbound;
     let linked = linked(parts);
@@ -266,7 +269,7 @@ fn dial(parts: &mut PartsItem, id: Option<PeerId>, address: SocketAddr, desk: &m
         id,
         anonymous: false,
     };
-    start(parts, &dial, true, desk);
+    start(parts, &dial, Purpose::Chosen, desk);
 }
 
 /// Asks the peer whom we asked longest ago, if that is `wait` ago, or if it owes us an answer.

@@ -5,19 +5,19 @@
 //! rounds that `exchange.rs` makes every ten minutes, and when somebody has told of new peers.
 
 use crate::desk::{Desk, PartsItem};
-use crate::dial::start;
+use crate::dial::{end, start};
 use crate::exchange::linked;
-use crate::frame::kind;
-use crate::{CloseReason, Dial, DownReason, KnownPeer};
+use crate::link_state::{Link, Purpose};
+use crate::{CloseReason, Dial, KnownPeer};
 use bevy_ecs::prelude::*;
-use bytes::Bytes;
 use dunlin_engine::bevy_ecs;
 use rand_core::Rng;
 use std::net::SocketAddr;
 
 /// Dials one row that was never linked to, unless one is being dialled so.
 pub(crate) fn feel(parts: &mut PartsItem, bound: Option<SocketAddr>, desk: &mut Desk) {
-    if parts.links.iter().any(|(_, link)| link.feeler) || !parts.links.has_room_to_dial() {
+    let feels = |link: &Link| link.purpose == Purpose::Feeler;
+    if parts.links.iter().any(|(_, link)| feels(link)) || !parts.links.has_room_to_dial() {
         return;
     }
     let linked = linked(parts);
@@ -39,10 +39,7 @@ pub(crate) fn feel(parts: &mut PartsItem, bound: Option<SocketAddr>, desk: &mut 
         id: Some(peer.id),
         anonymous: false,
     };
-    start(parts, &dial, false, desk);
-    if let Some(link) = parts.links.get_mut(link) {
-        link.feeler = true;
-    }
+    start(parts, &dial, Purpose::Feeler, desk);
 }
 
 /// They have said what they are, and the book knows it: that was all.
@@ -50,16 +47,13 @@ pub(crate) fn felt(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     let Some(link) = parts.links.get_mut(entity) else {
         return;
     };
-    if !link.feeler || link.over.is_some() {
+    if link.purpose != Purpose::Feeler || link.over.is_some() {
         return;
     }
     // They dialled us at the same time, and may want it; and a CLOSE on the session that they gave up would not reach them.
     if !link.initiator() || link.has_other_session() {
-        link.feeler = false;
+        link.purpose = Purpose::Asked;
         return;
     }
-    let reason = CloseReason::Idle;
-    desk.frame_out(entity, kind::CLOSE, Bytes::copy_from_slice(&[reason as u8]));
-    link.over = Some(DownReason::HungUp(reason));
-    desk.arm(entity, link);
+    end(link, entity, CloseReason::Idle, desk);
 }

@@ -23,6 +23,14 @@ pub mod kind {
     pub const ABOUT: u8 = 0x07;
     /// A frame was not done. Body: see [`Refused`](super::Refused).
     pub const REFUSED: u8 = 0x08;
+    /// Open a circuit. Body: handle (4), peer id (32), address (19).
+    pub const CIRCUIT_OPEN: u8 = 0x09;
+    /// It is open. Body: handle (4).
+    pub const CIRCUIT_OPENED: u8 = 0x0a;
+    /// A datagram in it. Body: handle (4), datagram.
+    pub const CIRCUIT_DATA: u8 = 0x0b;
+    /// It is over. Body: handle (4).
+    pub const CIRCUIT_CLOSE: u8 = 0x0c;
     /// From here on an unknown type is skipped in silence.
     pub const SKIPPABLE: u8 = 0xc0;
 }
@@ -46,6 +54,8 @@ pub mod refusal {
     pub const CLAIM: u8 = 7;
     /// This peer does not carry for others.
     pub const CARRY: u8 = 8;
+    /// The peer at the far end of a circuit is not reached.
+    pub const UNREACHED: u8 = 9;
 }
 
 /// The body of a REFUSED frame.

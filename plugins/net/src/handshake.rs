@@ -164,6 +164,11 @@ impl Initiation {
         fresh
     }
 
+    /// Whether somebody answered at all.
+    pub(crate) fn has_cookie(&self) -> bool {
+        self.cookie != [0; COOKIE_BYTES]
+    }
+
     /// Reads IK-2 or XX-2. A forgery leaves all as it was.
     // PROTOCOL 2.2
     pub(crate) fn finish(

@@ -1,7 +1,7 @@
 //! Who a peer is: an Ed25519 key, the X25519 key that follows from it, and its place in the key space. PROTOCOL 1.
 
 use crate::link_table::Links;
-use crate::{AddressBook, Curve25519, Drops, LinkSettings, Primitives, Traffic};
+use crate::{AddressBook, Bandwidth, Curve25519, Drops, LinkSettings, Primitives, Traffic};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use curve25519_dalek::traits::IsIdentity;
@@ -150,7 +150,7 @@ impl FromStr for PeerId {
 ///
 /// With it come the node's links, address book, settings and counters.
 #[derive(Component)]
-#[require(Links, AddressBook, Drops, Traffic, LinkSettings)]
+#[require(Links, AddressBook, Drops, Traffic, LinkSettings, Bandwidth)]
 pub struct Identity {
     /// Of which the signing key is made when it is needed, which is seldom: expanded it takes 224 bytes.
     seed: Zeroizing<[u8; 32]>,

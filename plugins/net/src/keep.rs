@@ -3,12 +3,13 @@
 use crate::desk::{Desk, Parts, PartsItem, Wake, greet};
 use crate::dial::begin;
 use crate::frame::kind;
-use crate::limits::{HANDSHAKE_AGE_MAX, UNHEARD_MAX};
+use crate::limits::{CIRCUIT_DIAL_MAX, HANDSHAKE_AGE_MAX, UNHEARD_MAX};
+use crate::link_state::Purpose;
 use crate::link_table::Held;
 use crate::moment::Moment;
 use crate::pulse::Beat;
 use crate::retry::Again;
-use crate::{DownReason, PeerDown, PeerSilent};
+use crate::{DownReason, PeerDown, PeerSilent, nested};
 use bevy_ecs::prelude::*;
 use bytes::Bytes;
 use dunlin_engine::{Due, bevy_ecs};
@@ -63,9 +64,13 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
     if let Some(reason) = link.over {
         return Err(reason);
     }
+    let for_circuits = link.purpose == Purpose::Circuits && !link.is_up();
     if let Some(dial) = &mut link.dial {
+        let unwanted =
+            for_circuits && !dial.has_cookie() && dial.retry.age(now) >= CIRCUIT_DIAL_MAX;
         match dial.retry.on_time(now) {
             Again::Wait => {}
+            Again::Send if unwanted => give_up(parts, entity, desk)?,
             Again::Send => {
                 let datagram = dial.datagram();
                 desk.datagram(&mut parts.traffic, node, link.address(), datagram);
@@ -86,9 +91,10 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
         Some(Again::GiveUp) => give_up(parts, entity, desk)?,
         Some(Again::Wait) | None => {}
     }
+    nested::on_time(parts, entity, desk)?;
     let link = parts.links.get_mut(entity).ok_or(DownReason::Lost)?;
     if !link.is_up() {
-        let under_way = link.dial.is_some() || link.greeting.is_some();
+        let under_way = link.dial.is_some() || link.greeting.is_some() || link.opening().is_some();
         return if under_way {
             Ok(())
         } else {

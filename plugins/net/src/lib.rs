@@ -13,6 +13,7 @@
 //! | `data` | opens data (`session`, `replay`), lets links come up and roam (`roam`) |
 //! | `control` | the frames that links handle themselves (`frame`); the rest becomes [`FrameIn`] |
 //! | `keep` | what is due: `retry`, `pulse`, new sessions, losses |
+//! | `nested`, `pass`, `circuit`, `circuit_end` | links through a neighbour, and those of others through us |
 //! | `exchange` | peers told of, and links made by the node itself, from `book` |
 //! | `dial`, `seal` | links that begin and end; [`FrameOut`] packed, sealed, sent |
 //! | `save`, `book_file`, `keyfile` | what is on disk |
@@ -24,9 +25,12 @@
 
 mod address;
 mod admission;
+mod bandwidth;
 mod book;
 mod book_file;
 mod book_row;
+mod circuit;
+mod circuit_end;
 mod control;
 mod cookie;
 mod data;
@@ -49,8 +53,10 @@ mod link;
 mod link_state;
 mod link_table;
 mod moment;
+mod nested;
 pub mod noise;
 mod open;
+mod pass;
 mod plugin;
 mod primitives;
 mod pulse;
@@ -68,14 +74,15 @@ mod traffic;
 mod udp;
 
 pub use address::{ADDRESS_BYTES, Prefix, decode_address, encode_address, is_reachable};
+pub use bandwidth::Bandwidth;
 pub use book::AddressBook;
 pub use book_row::KnownPeer;
 pub use drops::{DropReason, Drops};
 pub use identity::{IdError, Identity, PeerId};
 pub use keyfile::{KeyFile, KeyFileError};
 pub use link::{
-    About, Bound, CloseReason, DatagramIn, DatagramOut, Dial, DownReason, FrameIn, FrameKinds,
-    FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerSilent, PeerUp,
+    About, Bound, CircuitUse, CloseReason, DatagramIn, DatagramOut, Dial, DownReason, FrameIn,
+    FrameKinds, FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerSilent, PeerUp,
 };
 pub use link_table::Links;
 pub use plugin::LinkPlugin;

@@ -46,10 +46,53 @@ pub(crate) const DIALS_MAX: usize = 256;
 /// Links and dials of a node together.
 pub const LINK_ROWS_MAX: usize = LINKS_MAX + DIALS_MAX;
 
+/// Circuits that others have through a node, or to it. A node nests no more than half as many links of its own.
+// PROTOCOL 5
+pub const CIRCUITS_MAX: usize = 256;
+/// Of those, how many one link may have asked for; guess.
+// PROTOCOL 5
+pub(crate) const CIRCUITS_LINK_MAX: usize = 64;
+/// Links nested in circuits, of our own and of others, each; they do not count among `LINKS_MAX`.
+// PROTOCOL 5
+pub(crate) const NESTED_MAX: usize = CIRCUITS_MAX / 2;
+/// How often a link may ask for a circuit: a burst, then so many a second; guess. A message of 64 KiB takes some sixty of each of eight neighbours.
+// PROTOCOL 5
+pub(crate) const CIRCUITS_ASKED_BURST: u32 = 128;
+pub(crate) const CIRCUITS_ASKED_SECOND: u32 = 8;
+/// A circuit of others through which nothing came for so long makes room: PINGs come every 25 s.
+pub(crate) const CIRCUIT_IDLE: Duration = Duration::from_secs(120);
+/// Neighbours last chosen that are remembered, so that links to one peer go through different ones.
+pub(crate) const CIRCUITS_REMEMBERED: usize = 64;
+/// How long a neighbour has to open a circuit, its own dial included, until another is asked; guess.
+pub(crate) const CIRCUIT_WAIT: Duration = Duration::from_millis(2_500);
+/// Neighbours that are asked for one link.
+pub(crate) const CIRCUIT_TRIES: usize = 2;
+/// A dial for somebody else is given up after so long without a cookie: three datagrams to an address that may not want any.
+// PROTOCOL 2.5
+pub(crate) const CIRCUIT_DIAL_MAX: Duration = Duration::from_millis(1_500);
+/// Then nobody is dialled there for others for so long,
+// PROTOCOL 2.5
+pub(crate) const CIRCUIT_VAIN: Duration = Duration::from_secs(120);
+/// and so many such addresses are remembered.
+pub(crate) const CIRCUITS_VAIN_MAX: usize = 256;
+/// A link that was made for circuits ends when it has had none for about so long.
+pub(crate) const CIRCUIT_LINK_IDLE: Duration = Duration::from_secs(30);
+/// Bytes of a frame around a nested datagram: header and handle.
+pub(crate) const CIRCUIT_FRAME_BYTES: usize = FRAME_HEADER_BYTES + 4;
+/// Bytes of a nested datagram, at most.
+// PROTOCOL 2.5
+pub(crate) const NESTED_BYTES_MAX: usize = PLAIN_BYTES_MAX - CIRCUIT_FRAME_BYTES;
+/// Bytes of a frame's body on a nested link, at most: a large packet and what stands around it.
+pub const NESTED_BODY_BYTES_MAX: usize =
+    NESTED_BYTES_MAX - HEADER_BYTES - TAG_BYTES - FRAME_HEADER_BYTES;
+
 /// How often a stranger's prefix may ask for public-key work: a burst, then so many a second; guess. One handshake costs
 /// about 0.3 ms, so a prefix takes at most 0.6 % of a core.
 pub(crate) const HANDSHAKES_PREFIX_BURST: u32 = 32;
 pub(crate) const HANDSHAKES_PREFIX_SECOND: u32 = 2;
+/// The same for those whom one neighbour's circuits bring; guess.
+pub(crate) const HANDSHAKES_CIRCUITS_BURST: u32 = 128;
+pub(crate) const HANDSHAKES_CIRCUITS_SECOND: u32 = 8;
 /// Prefixes of which that is remembered; when full, who asked longest ago is forgotten.
 pub(crate) const HANDSHAKES_PREFIXES_MAX: usize = 1_024;
 /// The same over all prefixes: a quarter of a core.
@@ -162,6 +205,8 @@ pub(crate) const FILL_WAIT_MAX: Duration = Duration::from_secs(300);
 
 const _: () = assert!(PEERS_ASK_WAIT_FEW.as_secs() > PEERS_ANSWER_WAIT.as_secs());
 const _: () = assert!(FRAME_HEADER_BYTES + 5 + PEERS_ROWS_MAX * PEERS_ROW_BYTES <= PLAIN_BYTES_MAX);
+const _: () = assert!(NESTED_BODY_BYTES_MAX >= 5 + PEERS_ROWS_MAX * PEERS_ROW_BYTES);
+const _: () = assert!(NESTED_BODY_BYTES_MAX >= 1_088 + 22); // The longest frame with a packet.
 const _: () = assert!(LINKS_OUTBOUND / LINKS_WIDE_PREFIX_MAX >= 4);
 const _: () = assert!(LINKS_INBOUND_PREFIX_MAX * 2 <= LINKS_INBOUND_MAX);
 const _: () = assert!(HALF_OPEN_PREFIX_MAX * 16 <= HALF_OPEN_MAX);

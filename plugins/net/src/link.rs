@@ -4,6 +4,7 @@ use crate::PeerId;
 use bytes::Bytes;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -92,6 +93,20 @@ impl About {
     }
 }
 
+/// Whether links on which a node hides go through a neighbour, so that their peers do not see where it is.
+// PROTOCOL 2.5
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CircuitUse {
+    /// They go straight to the peer, which sees the node's address.
+    Off,
+    /// Through a neighbour wherever one leads there within some seconds; else straight.
+    #[default]
+    Prefer,
+    /// Through a neighbour, or not at all.
+    Require,
+}
+
 /// On a [`Node`](dunlin_engine::Node) with an [`Identity`](crate::Identity): how it behaves as one end of links. Read when a
 /// link is made, so set it before the first turn.
 #[derive(Component, Clone, Debug)]
@@ -107,6 +122,8 @@ pub struct LinkSettings {
     /// Send PINGs on idle links, and give up those that fall silent. A simulation may go without, and tell of each lost link by
     /// [`PeerSilent`] instead.
     pub keep_alive: bool,
+    /// Whether links on which this node hides go through a neighbour.
+    pub circuits: CircuitUse,
     /// Now and then dial somebody whom the book was only told of, to know whether they are there. A simulation of a million may go without.
     pub feelers: bool,
 }
@@ -119,6 +136,7 @@ impl Default for LinkSettings {
             entry: Vec::new(),
             book: None,
             keep_alive: true,
+            circuits: CircuitUse::default(),
             feelers: true,
         }
     }
@@ -133,7 +151,7 @@ pub struct Peer {
     pub node: Entity,
     /// Who is at the other end; on an anonymous link a key made for this link alone.
     pub id: PeerId,
-    /// Where they are at present.
+    /// Where they are at present; of one who comes, or is reached, through a neighbour, where that neighbour is.
     pub address: SocketAddr,
     /// They hide: do not tell others of this id, nor note it.
     pub anonymous: bool,

@@ -7,6 +7,7 @@ use crate::limits::{
     TIMER_SLACK,
 };
 use crate::moment::Moment;
+use crate::nested::Opening;
 use crate::pulse::Pulse;
 use crate::retry::Retry;
 use crate::roam::Roam;
@@ -33,6 +34,27 @@ pub(crate) struct Greeting {
     pub third: Option<Bytes>,
 }
 
+/// Why there is a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A plugin, or the other side, asked for it.
+    Asked,
+    /// The node made it by itself, from its address book.
+    Chosen,
+    /// It is to find out whether somebody is there, and then ends.
+    Feeler,
+    /// It was made for circuits of others.
+    Circuits,
+}
+
+/// A link on which this side hides.
+pub(crate) struct Hidden {
+    /// Our key on this link.
+    pub secret: Zeroizing<[u8; 32]>,
+    /// While it waits for its way through a neighbour.
+    pub opening: Option<Opening>,
+}
+
 /// The session before the present one.
 pub(crate) struct Previous {
     session: Session,
@@ -49,15 +71,12 @@ pub(crate) struct Link {
     pub id: Option<PeerId>,
     /// They hide.
     pub anonymous: bool,
-    /// Our key on this link, if we hide.
-    pub hidden: Option<Box<Zeroizing<[u8; 32]>>>,
+    /// What is only needed where we hide.
+    pub hidden: Option<Box<Hidden>>,
     pub outbound: bool,
     /// It is the one that its peer is known by.
     pub main: bool,
-    /// The node made it by itself, from its address book.
-    pub own_choice: bool,
-    /// It is to find out whether somebody is there, and then ends.
-    pub feeler: bool,
+    pub purpose: Purpose,
     pub dial: Option<Box<Initiation>>,
     /// In place, since every datagram needs it; the others seldom are there.
     pub current: Option<Session>,
@@ -99,8 +118,7 @@ impl Link {
             hidden: None,
             outbound,
             main: false,
-            own_choice: false,
-            feeler: false,
+            purpose: Purpose::Asked,
             dial: None,
             current: None,
             next: None,
@@ -132,6 +150,14 @@ impl Link {
 
     pub(crate) fn move_to(&mut self, address: SocketAddr) {
         self.address = Packed::new(address);
+    }
+
+    pub(crate) fn opening(&self) -> Option<&Opening> {
+        self.hidden.as_ref()?.opening.as_ref()
+    }
+
+    pub(crate) fn opening_mut(&mut self) -> Option<&mut Opening> {
+        self.hidden.as_mut()?.opening.as_mut()
     }
 
     /// Since when it is up, if it is.
@@ -316,7 +342,8 @@ impl Link {
         }
         let dial = self.dial.as_ref().map(|dial| dial.retry.next);
         let greeting = self.greeting.as_ref().map(|greeting| greeting.retry.next);
-        let mut at = [dial, greeting].into_iter().flatten().min();
+        let opening = self.opening().map(|opening| opening.retry.next);
+        let mut at = [dial, greeting, opening].into_iter().flatten().min();
         if self.is_up {
             let ends = self
                 .current

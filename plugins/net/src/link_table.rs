@@ -2,10 +2,14 @@
 
 use crate::address::decode_address;
 use crate::admission::Admission;
+use crate::circuit::{Circuits, Hop};
 use crate::cookie::Cookies;
 use crate::half_open::HalfOpens;
-use crate::limits::{DIALS_MAX, LINKS_INBOUND_MAX, LINKS_INBOUND_PREFIX_MAX, LINKS_MAX};
+use crate::limits::{
+    DIALS_MAX, LINKS_INBOUND_MAX, LINKS_INBOUND_PREFIX_MAX, LINKS_MAX, NESTED_MAX,
+};
 use crate::link_state::Link;
+use crate::nested::is_nested;
 use crate::{PeerId, Prefix};
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -37,6 +41,7 @@ pub struct Links {
     pub(crate) half_open: HalfOpens,
     pub(crate) admission: Admission,
     cookies: Option<Cookies>,
+    circuits: Option<Box<Circuits>>,
     /// Whether the book was read and the anchors were dialled.
     pub(crate) begun: bool,
     /// The wait before the node looks for more links again.
@@ -184,9 +189,18 @@ impl Links {
         cookies
     }
 
-    /// Links that are up, or of which only the first message is missing.
+    /// The circuits, if there were ever any.
+    pub(crate) fn circuits(&self) -> Option<&Circuits> {
+        self.circuits.as_deref()
+    }
+
+    pub(crate) fn circuits_mut(&mut self) -> &mut Circuits {
+        self.circuits.get_or_insert_default()
+    }
+
+    /// Links that are up, or of which only the first message is missing; without those nested in others.
     pub(crate) fn up_count(&self) -> usize {
-        let live = |link: &Link| link.is_up() || link.next.is_some();
+        let live = |link: &Link| (link.is_up() || link.next.is_some()) && !is_nested(link);
         self.iter().filter(|(_, link)| live(link)).count()
     }
 
@@ -199,11 +213,15 @@ impl Links {
     /// Whether a link that another began may come up. Loopback is no stranger: one machine may run many nodes.
     // PROTOCOL 5
     pub(crate) fn has_room_inbound(&self, from: SocketAddr) -> bool {
+        let nested = Hop::of(from).is_some();
         let inbound = || {
             self.iter()
                 .map(|(_, link)| link)
-                .filter(|link| !link.outbound && link.is_up())
+                .filter(|link| !link.outbound && link.is_up() && is_nested(link) == nested)
         };
+        if nested {
+            return inbound().count() < NESTED_MAX; // Of one neighbour as many as it may have circuits.
+        }
         let prefix = Prefix::of(from);
         let of_prefix = inbound().filter(|link| Prefix::of(link.address()) == prefix);
         inbound().count() < LINKS_INBOUND_MAX
@@ -215,7 +233,9 @@ impl Links {
     /// Entries of all tables together.
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
-        self.rows.len() + self.places.len() + self.half_open.len() + self.admission.len()
+        let circuits = self.circuits().map_or(0, Circuits::len);
+        let tables = self.half_open.len() + self.admission.len() + circuits;
+        self.rows.len() + self.places.len() + tables
     }
 }
 

@@ -1,5 +1,6 @@
 //! Datagrams become frames. In `Decode`, set `NetSystems::Open`.
 
+use crate::circuit::nowhere;
 use crate::control::on_frames;
 use crate::data::on_data;
 use crate::datagram::{Header, Kind};
@@ -22,6 +23,11 @@ pub(crate) fn open_datagrams(
             continue;
         };
         parts.traffic.count_in(datagram.bytes.len());
+        // Nobody outside is where circuits are.
+        if nowhere(datagram.from.ip()).is_some() {
+            parts.drops.count(DropReason::Unknown);
+            continue;
+        }
         let done = open(
             &mut parts,
             datagram.from,
@@ -36,7 +42,8 @@ pub(crate) fn open_datagrams(
     desk.write_peers(&nodes);
 }
 
-fn open(
+/// Opens one datagram, from the network or out of a circuit.
+pub(crate) fn open(
     parts: &mut PartsItem,
     from: SocketAddr,
     datagram: &[u8],

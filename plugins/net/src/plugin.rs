@@ -1,9 +1,10 @@
 //! The plugin: what links add to an app.
 
+use crate::circuit_end::Unused;
 use crate::desk::{Desk, Fill, Save, Wake};
 use crate::{
     DatagramIn, DatagramOut, Dial, FrameIn, FrameKinds, FrameOut, HangUp, Identity, NetSystems,
-    PeerDown, PeerSilent, PeerUp, dial, exchange, keep, open, save, seal, sets,
+    PeerDown, PeerSilent, PeerUp, circuit_end, dial, exchange, keep, open, save, seal, sets,
 };
 use bevy_ecs::prelude::*;
 use dunlin_engine::{App, BoxError, Plugin, Turn, bevy_ecs};
@@ -26,6 +27,7 @@ impl Plugin for LinkPlugin {
             .add_message::<Dial>()
             .add_message::<HangUp>()
             .add_timer::<Wake>()
+            .add_timer::<Unused>()
             .add_timer::<Fill>()
             .add_timer::<Save>();
         let world = app.world_mut();
@@ -41,6 +43,7 @@ impl Plugin for LinkPlugin {
             (
                 keep::lose_silent,
                 keep::keep_links,
+                circuit_end::end_unused,
                 exchange::fill_links,
                 save::save_books,
             ),

@@ -1,6 +1,7 @@
 //! Handshakes that others begin, and answers to our own. PROTOCOL 2.2.
 
-use crate::datagram::Header;
+use crate::circuit::Hop;
+use crate::datagram::{Header, Kind};
 use crate::desk::{Desk, PartsItem, greet};
 use crate::half_open::HalfOpen;
 use crate::handshake::{Pending, cookie_datagram, respond};
@@ -33,6 +34,11 @@ pub(crate) fn on_first(
         );
         return Err(DropReason::CookieWanted);
     }
+    let nested = Hop::of(from).is_some();
+    // Through a circuit only those who hide come.
+    if nested && header.kind != Kind::Ik1 {
+        return Err(DropReason::HandshakeForged);
+    }
     let asked = (header.index, header.counter);
     if let Some(reply) = parts.links.half_open.answered(from, asked) {
         desk.datagram(&mut parts.traffic, node, from, reply);
@@ -45,6 +51,9 @@ pub(crate) fn on_first(
     let (primitives, secret) = (parts.identity.primitives(), parts.identity.link_secret());
     let (reply, pending) = respond(primitives, &secret, header, message, index, now, random)?;
     if let Pending::Data { id, anonymous, .. } = &pending {
+        if nested && !anonymous {
+            return Err(DropReason::HandshakeForged);
+        }
         check_initiator(parts, id, *anonymous, desk)?;
     }
     let row = HalfOpen {
@@ -153,7 +162,7 @@ pub(crate) fn on_second(
     let Some(Place::Link(entity)) = parts.links.place(header.index) else {
         return Err(DropReason::Unasked);
     };
-    let full = parts.links.up_count() >= LINKS_MAX;
+    let full = parts.links.up_count() >= LINKS_MAX && Hop::of(from).is_none();
     let link = parts.links.get_mut(entity).ok_or(DropReason::Unasked)?;
     if !link.is_at(from) {
         return Err(DropReason::Unasked);

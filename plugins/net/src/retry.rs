@@ -29,6 +29,10 @@ impl Retry {
         }
     }
 
+    pub(crate) fn age(&self, now: Time) -> Duration {
+        now - self.started
+    }
+
     pub(crate) fn on_time(&mut self, now: Time) -> Again {
         if now < self.next {
             return Again::Wait;

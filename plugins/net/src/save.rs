@@ -2,6 +2,7 @@
 
 use crate::desk::{Parts, PartsItem, Save};
 use crate::frame::kind;
+use crate::link_state::Purpose;
 use crate::{CloseReason, FrameOut, PeerId, book_file};
 use bevy_ecs::prelude::*;
 use bytes::Bytes;
@@ -16,7 +17,7 @@ fn file_of(parts: &mut PartsItem) -> Option<(PathBuf, Vec<u8>)> {
         .links
         .iter()
         .filter(|(_, link)| link.outbound && link.hidden.is_none() && link.over.is_none())
-        .filter(|(_, link)| !link.feeler)
+        .filter(|(_, link)| matches!(link.purpose, Purpose::Asked | Purpose::Chosen))
         .filter_map(|(_, link)| Some((link.up()?, link.id?)))
         .collect();
     links.sort_unstable(); // The oldest links have proved most.

@@ -1,6 +1,6 @@
 //! What the owner lets a node use for others, and may change while it runs: the call `relay.limits`.
 
-use crate::bandwidth::Bandwidth;
+use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::drops::{DropReason, Drops};
 use crate::messages::PacketGone;

@@ -1,6 +1,7 @@
 //! What carriers answer, in the protocol's numbers. PROTOCOL 2.3
 
 use crate::packet::DeleteSecret;
+use dunlin_net::Bandwidth;
 
 /// Why a carrier refuses. The numbers are the protocol's. PROTOCOL 2.3
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// What is answered to who asks for more than the owner lets it carry: nobody is to come back to a node that carries nothing.
+    // PROTOCOL 2.3
+    pub(crate) fn of_spent(bandwidth: &Bandwidth) -> Self {
+        match bandwidth.limit() {
+            Some(0) => Reason::DoesNotCarry,
+            _ => Reason::Full,
+        }
+    }
+
     pub(crate) fn from_number(number: u8) -> Option<Self> {
         use Reason::*;
         [

@@ -1,7 +1,7 @@
 //! Deposits: a carrier keeps a packet for somebody, says so, or says why not. Copies that it pulled itself come the same way. In `Route`, set `RelaySystems::Deposit`.
 
 use crate::answers::{Outcome, Reason};
-use crate::bandwidth::Bandwidth;
+use dunlin_net::Bandwidth;
 use crate::cache::{Cache, Insert};
 use crate::decode::send;
 use crate::depositor::Depositor;
@@ -75,7 +75,7 @@ pub(crate) fn keep_deposits(
             }
             // A repeated request costs nothing anew: its sender only missed the answer.
             (None, Ok(_)) if !cache.contains(id) && !bandwidth.has(bytes, now.time) => {
-                Err((bandwidth.reason(), 0, DropReason::Bandwidth))
+                Err((Reason::of_spent(&bandwidth), 0, DropReason::Bandwidth))
             }
             (None, Ok(life)) => {
                 match cache.insert(packet, depositor, now.time + life) {

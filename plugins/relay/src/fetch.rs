@@ -1,7 +1,7 @@
 //! Fetching and subscribing, on the carrier's side. In `Route`, set `RelaySystems::Fetch`, after deposits.
 
 use crate::answers::Reason;
-use crate::bandwidth::Bandwidth;
+use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::claims::Claims;
 use crate::decode::send;
@@ -103,7 +103,7 @@ pub(crate) fn answer_claims(
             let kind = if after.is_some() { FETCH } else { SUBSCRIBE };
             let reason = match drop {
                 DropReason::TooManyTags => Reason::OverShare,
-                DropReason::Bandwidth => bandwidth.reason(),
+                DropReason::Bandwidth => Reason::of_spent(&bandwidth),
                 _ => Reason::NotProved,
             };
             Frame::Refused {

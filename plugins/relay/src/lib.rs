@@ -26,7 +26,6 @@ mod allowance;
 mod answers;
 mod arrive;
 mod ask;
-mod bandwidth;
 mod cache;
 mod cancel;
 mod card;
@@ -104,7 +103,6 @@ mod watch;
 
 pub use allowance::Allowance;
 pub use answers::{Known, Outcome, Reason};
-pub use bandwidth::Bandwidth;
 pub use cache::{Cache, Insert};
 pub use card::{Card, CardError};
 pub use carriers::Carriers;

@@ -1,7 +1,7 @@
 //! What a carrier shows its neighbours of what it keeps: LIST and PULL, on the side that is asked. In `Route`, set `RelaySystems::Ask`.
 
 use crate::answers::Reason;
-use crate::bandwidth::Bandwidth;
+use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
@@ -131,7 +131,7 @@ pub(crate) fn answer_neighbours(
                     let bytes = packet.as_ref().map_or(0, |packet| packet.bytes().len());
                     match bandwidth.take(bytes, now) {
                         true => Ok(Frame::Pulled { request, packet }),
-                        false => Err((bandwidth.reason(), DropReason::Bandwidth)),
+                        false => Err((Reason::of_spent(&bandwidth), DropReason::Bandwidth)),
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! How a node takes part, and what it is equipped with.
 
-use crate::bandwidth::Bandwidth;
+use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::carriers::{Carriers, OwnTimer};
 use crate::collector::Collector;

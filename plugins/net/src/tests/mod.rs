@@ -2,6 +2,7 @@
 
 mod attacks;
 mod books;
+mod circuits;
 mod golden;
 mod handshakes;
 mod links;
@@ -344,7 +345,9 @@ impl Net {
             assert!(links.half_open.len() <= 256);
             assert!(links.admission.len() <= 1_024);
             assert!(links.up_count() <= 64);
-            assert!(links.iter().count() <= 64 + 256);
+            let circuits = links.circuits().map_or(0, |circuits| circuits.len());
+            assert!(circuits <= 2 * 256 + 128, "{circuits}");
+            assert!(links.iter().count() <= 64 + 2 * 128 + 256);
             assert!(self.get::<crate::AddressBook>(node).len() <= 1_536);
         }
     }

@@ -1,14 +1,14 @@
-//! The bytes a second that an owner gives to others: one bucket a node, which packets of deposits, answers and pushes are taken from.
+//! The bytes a second that an owner gives to others: one bucket a node. What is passed on in circuits is taken from it, and whatever else
+//! plugins carry.
 
-use crate::answers::Reason;
-use crate::limits::LARGE_PACKET_BYTES;
+use crate::limits::DATAGRAM_BYTES_MAX;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::Component};
 
 /// The level is kept in millionths of a byte, so that no microsecond of filling is lost to rounding.
 const PARTS: u128 = 1_000_000;
 
-/// A bucket that fills at a rate, and holds what flows in within a second; at least one large packet, or a low rate would never carry one.
+/// A bucket that fills at a rate, and holds what flows in within a second; at least one datagram, or a low rate would never carry one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bucket {
     rate: u64,
@@ -67,7 +67,7 @@ fn burst(rate: u64) -> u128 {
     if rate == 0 {
         return 0;
     }
-    u128::from(rate.max(LARGE_PACKET_BYTES as u64)) * PARTS
+    u128::from(rate.max(DATAGRAM_BYTES_MAX as u64)) * PARTS
 }
 
 /// On a node: what it may still carry for others. Eight bytes where the owner set no limit.
@@ -95,23 +95,14 @@ impl Bandwidth {
         }
     }
 
-    /// What is answered to who asks for more: nobody is to come back to a node that carries nothing.
-    // PROTOCOL 2.3
-    pub(crate) fn reason(&self) -> Reason {
-        match self.limit() {
-            Some(0) => Reason::DoesNotCarry,
-            _ => Reason::Full,
-        }
-    }
-
     /// Whether so many bytes may be carried now.
-    pub(crate) fn has(&mut self, bytes: usize, now: Time) -> bool {
+    pub fn has(&mut self, bytes: usize, now: Time) -> bool {
         self.0.as_mut().is_none_or(|bucket| bucket.has(bytes, now))
     }
 
     /// Counts so many bytes as carried, if they may be.
     #[must_use]
-    pub(crate) fn take(&mut self, bytes: usize, now: Time) -> bool {
+    pub fn take(&mut self, bytes: usize, now: Time) -> bool {
         self.0.as_mut().is_none_or(|bucket| bucket.take(bytes, now))
     }
 }
@@ -144,9 +135,9 @@ mod tests {
     #[test]
     fn a_low_rate_carries_a_large_packet_all_the_same_and_zero_carries_nothing() {
         let mut slow = Bucket::new(100, Time(0));
-        assert!(slow.take(LARGE_PACKET_BYTES, Time(0)));
-        assert!(!slow.take(LARGE_PACKET_BYTES, Time(10 * SECOND)));
-        assert!(slow.take(LARGE_PACKET_BYTES, Time(11 * SECOND)));
+        assert!(slow.take(DATAGRAM_BYTES_MAX, Time(0)));
+        assert!(!slow.take(DATAGRAM_BYTES_MAX, Time(11 * SECOND)));
+        assert!(slow.take(DATAGRAM_BYTES_MAX, Time(12 * SECOND)));
         let mut none = Bucket::new(0, Time(0));
         assert!(!none.take(1, Time(u64::MAX)));
     }
@@ -172,7 +163,7 @@ mod tests {
             steps in proptest::collection::vec((0_u64..2 * SECOND, 0_usize..2_000), 1..200),
         ) {
             let mut bucket = Bucket::new(rate, Time(0));
-            let burst = rate.max(LARGE_PACKET_BYTES as u64);
+            let burst = rate.max(DATAGRAM_BYTES_MAX as u64);
             let (mut now, mut twin) = (0, burst as f64);
             let mut taken: Vec<(u64, u64)> = Vec::new();
             for (wait, bytes) in steps {
