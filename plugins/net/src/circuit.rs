@@ -10,6 +10,7 @@ use crate::limits::{
     CIRCUIT_IDLE, CIRCUIT_VAIN, CIRCUITS_ASKED_BURST, CIRCUITS_ASKED_SECOND, CIRCUITS_LINK_MAX,
     CIRCUITS_MAX, CIRCUITS_REMEMBERED, CIRCUITS_VAIN_MAX,
 };
+use bytes::Bytes;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::prelude::Entity;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -78,7 +79,7 @@ pub(crate) enum End {
     Waits { dial: Entity, to: PeerId },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Circuit {
     pub end: End,
     /// The other side of this link opened it.
@@ -87,6 +88,8 @@ pub(crate) struct Circuit {
     pub open: bool,
     /// When something last came through.
     pub used: Time,
+    /// While it waits: the last datagram that came to go on.
+    pub held: Bytes,
 }
 
 /// All of a node's circuits. Bounded by what others may open, and by the links that a node nests in its own.
@@ -106,7 +109,7 @@ pub(crate) struct Circuits {
 
 impl Circuits {
     pub(crate) fn get(&self, hop: Hop) -> Option<Circuit> {
-        self.rows.get(&hop).copied()
+        self.rows.get(&hop).cloned()
     }
 
     pub(crate) fn get_mut(&mut self, hop: Hop) -> Option<&mut Circuit> {
@@ -119,6 +122,7 @@ impl Circuits {
             asked,
             open: false,
             used: now,
+            held: Bytes::new(),
         };
         self.rows.insert(hop, circuit);
     }
@@ -136,7 +140,7 @@ impl Circuits {
     pub(crate) fn over(&self, link: Entity) -> impl Iterator<Item = (Hop, Circuit)> + '_ {
         let hop = |handle| Hop { link, handle };
         let rows = self.rows.range(hop(0)..=hop(u32::MAX));
-        rows.map(|(hop, circuit)| (*hop, *circuit))
+        rows.map(|(hop, circuit)| (*hop, circuit.clone()))
     }
 
     /// Those that wait for a dial.

@@ -3,7 +3,9 @@
 
 use crate::Prefix;
 use crate::handshake::Pending;
-use crate::limits::{HALF_OPEN_AGE_MAX, HALF_OPEN_MAX, HALF_OPEN_PREFIX_MAX};
+use crate::limits::{
+    HALF_OPEN_AGE_MAX, HALF_OPEN_CIRCUITS_MAX, HALF_OPEN_MAX, HALF_OPEN_PREFIX_MAX,
+};
 use bytes::Bytes;
 use dunlin_engine::Time;
 use std::net::SocketAddr;
@@ -37,7 +39,11 @@ impl HalfOpens {
         let mut gone: Vec<u32> = self.rows.extract_if(.., stale).map(|row| row.0).collect();
         let is_near = |(_, old): &&(u32, Box<HalfOpen>)| Prefix::of(old.from) == prefix;
         let near = self.rows.iter().filter(is_near).count();
-        let oldest = match near >= HALF_OPEN_PREFIX_MAX {
+        let most = match prefix.is_circuits() {
+            true => HALF_OPEN_CIRCUITS_MAX,
+            false => HALF_OPEN_PREFIX_MAX,
+        };
+        let oldest = match near >= most {
             true => self.rows.iter().find(is_near),
             false => self
                 .rows

@@ -38,6 +38,9 @@ pub const HALF_OPEN_MAX: usize = 256;
 /// Of those, how many from one prefix (3.6).
 // PROTOCOL 2.2
 pub(crate) const HALF_OPEN_PREFIX_MAX: usize = 8;
+/// And how many through one neighbour's circuits; guess.
+// PROTOCOL 2.5
+pub(crate) const HALF_OPEN_CIRCUITS_MAX: usize = 32;
 /// How long such a session waits for its proof: as long as an initiator goes on.
 pub(crate) const HALF_OPEN_AGE_MAX: Duration = HANDSHAKE_AGE_MAX;
 /// Handshakes under way that this node began.
@@ -66,7 +69,7 @@ pub(crate) const CIRCUITS_REMEMBERED: usize = 64;
 /// How long a neighbour has to open a circuit, its own dial included, until another is asked; guess.
 pub(crate) const CIRCUIT_WAIT: Duration = Duration::from_millis(2_500);
 /// Neighbours that are asked for one link.
-pub(crate) const CIRCUIT_TRIES: usize = 2;
+pub(crate) const CIRCUIT_TRIES: usize = 3;
 /// A dial for somebody else is given up after so long without a cookie: three datagrams to an address that may not want any.
 // PROTOCOL 2.5
 pub(crate) const CIRCUIT_DIAL_MAX: Duration = Duration::from_millis(1_500);

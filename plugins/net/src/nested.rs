@@ -85,7 +85,7 @@ fn ask(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     }) else {
         return;
     };
-    let Some(neighbour) = choose(parts, &to, address, &tried) else {
+    let Some(neighbour) = choose(parts, &to, address, &tried, now) else {
         return;
     };
     let Some(smaller) = smaller(parts, neighbour) else {
@@ -105,6 +105,7 @@ fn ask(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
         }
     }
     send_open(hop, &to, address, desk);
+    start(parts, entity, desk); // In the same datagram.
 }
 
 /// Whether our id is the smaller one on this link.
@@ -122,62 +123,48 @@ pub(crate) fn send_open(hop: Hop, to: &PeerId, address: SocketAddr, desk: &mut D
     desk.frame_out(hop.link, kind::CIRCUIT_OPEN, body);
 }
 
-/// A neighbour to go through: none that is the peer itself or passes nothing on; of the others one that was not lately used for this peer, since
-/// what comes through one neighbour seems to be one sender's; not one beside the peer; and by chance.
+/// A neighbour to go through: none that is the peer itself or passes nothing on. Of the others one that answers; that was not lately used for this
+/// peer, since what comes through one neighbour seems to be one sender's; that is not beside the peer; and by chance.
 // PROTOCOL 2.5
 fn choose(
     parts: &mut PartsItem,
     to: &PeerId,
     address: SocketAddr,
     tried: &[Entity],
+    now: Time,
 ) -> Option<Entity> {
     let passes_on = |link: &Link| {
         let up = link.main && link.is_up() && link.over.is_none();
         up && link.about.carries() && !link.about.metered() && link.id != Some(*to)
     };
-    let unwilling = |entity| {
-        parts
-            .links
-            .circuits()
-            .is_some_and(|circuits| circuits.unwilling.contains(&entity))
-    };
-    let chosen = |entity| {
-        parts
-            .links
-            .circuits()
-            .map_or(0, |circuits| circuits.chosen(to, entity))
-    };
+    let circuits = parts.links.circuits();
+    let unwilling = |entity| circuits.is_some_and(|circuits| circuits.unwilling.contains(&entity));
     let there = Prefix::of(address);
-    let neighbours: Vec<(usize, bool, Entity)> = parts
+    let rank = |entity, link: &Link| {
+        let silent = link.pulse.unanswered(now) >= CIRCUIT_WAIT;
+        let chosen = circuits.map_or(0, |circuits| circuits.chosen(to, entity));
+        (silent, chosen, Prefix::of(link.address()) == there)
+    };
+    let neighbours = parts
         .links
         .iter()
-        .filter(|(entity, link)| passes_on(link) && !tried.contains(entity) && !unwilling(*entity))
-        .map(|(entity, link)| (chosen(entity), Prefix::of(link.address()) == there, entity))
+        .filter(|(entity, link)| passes_on(link) && !tried.contains(entity))
+        .filter(|(entity, _)| !unwilling(*entity));
+    let mut ranked: Vec<_> = neighbours
+        .map(|(entity, link)| (rank(entity, link), entity))
         .collect();
-    let best = neighbours
-        .iter()
-        .map(|(chosen, beside, _)| (*chosen, *beside))
-        .min()?;
-    let equal: Vec<Entity> = neighbours
-        .into_iter()
-        .filter(|(chosen, beside, _)| (*chosen, *beside) == best)
-        .map(|(.., entity)| entity)
-        .collect();
-    let drawn = parts.random.0.next_u64() % equal.len() as u64;
-    equal.get(drawn as usize).copied()
+    ranked.sort_unstable();
+    let (best, _) = ranked.first()?;
+    let equal = ranked.iter().take_while(|(rank, _)| rank == best).count();
+    let drawn = parts.random.0.next_u64() % equal as u64;
+    Some(ranked[drawn as usize].1)
 }
 
-/// The circuit is there: the handshake begins in it.
-pub(crate) fn opened(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
-    let Some(link) = parts.links.get_mut(entity) else {
-        return;
-    };
-    let opening = link
-        .hidden
-        .as_mut()
-        .and_then(|hidden| hidden.opening.take());
-    if opening.is_some() {
-        start(parts, entity, desk);
+/// The circuit is there: it need not be asked for again.
+pub(crate) fn opened(parts: &mut PartsItem, entity: Entity) {
+    let link = parts.links.get_mut(entity);
+    if let Some(hidden) = link.and_then(|link| link.hidden.as_mut()) {
+        hidden.opening = None;
     }
 }
 

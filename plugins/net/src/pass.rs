@@ -162,9 +162,13 @@ pub(crate) fn pass(parts: &mut PartsItem, hop: Hop, link: Entity, to: &PeerId, d
     let circuits = parts.links.circuits_mut();
     let handle = circuits.new_handle(link, smaller);
     let next = Hop { link, handle };
+    let held = circuits.remove(hop).map(|waited| waited.held);
     circuits.insert(hop, End::On(next), true, now);
     circuits.insert(next, End::On(hop), false, now);
     send_open(next, to, nobody(), desk);
+    if let Some(held) = held.filter(|held| !held.is_empty()) {
+        send_on(next, &held, desk);
+    }
 }
 
 /// Stands for an address that its reader has no use for.
@@ -207,7 +211,7 @@ pub(crate) fn on_opened(
     let circuit = circuit.ok_or(DropReason::Unasked)?;
     circuit.open = true;
     match circuit.end {
-        End::Own(nested) => opened(parts, nested, desk),
+        End::Own(nested) => opened(parts, nested),
         End::On(asker) => {
             if let Some(asked) = circuits.get_mut(asker) {
                 asked.open = true;
@@ -239,25 +243,31 @@ pub(crate) fn on_circuit(
         return Err(DropReason::NoCircuit);
     };
     circuit.used = now;
-    match (circuit.end, circuit.open) {
-        (End::Own(_) | End::Here, _) => {
-            crate::open::open(parts, hop.address(), &body[4..], kinds, desk)
-        }
-        (End::On(next), true) => {
+    match circuit.end {
+        End::Own(_) | End::Here => crate::open::open(parts, hop.address(), &body[4..], kinds, desk),
+        End::On(next) => {
             if let Some(circuit) = circuits.get_mut(next) {
                 circuit.used = now;
             }
             if !parts.bandwidth.take(body.len(), now) {
                 return Err(DropReason::Share);
             }
-            let mut on = Vec::with_capacity(body.len());
-            on.extend_from_slice(&next.handle.to_le_bytes());
-            on.extend_from_slice(&body[4..]);
-            desk.frame_out(next.link, kind::CIRCUIT_DATA, on);
+            send_on(next, &body[4..], desk);
             Ok(())
         }
-        (End::On(_) | End::Waits { .. }, _) => Err(DropReason::NoCircuit),
+        // The first word of a handshake: it goes on with what opens the circuit.
+        End::Waits { .. } => {
+            circuit.held = body.slice(4..);
+            Ok(())
+        }
     }
+}
+
+fn send_on(hop: Hop, datagram: &[u8], desk: &mut Desk) {
+    let mut body = Vec::with_capacity(4 + datagram.len());
+    body.extend_from_slice(&hop.handle.to_le_bytes());
+    body.extend_from_slice(datagram);
+    desk.frame_out(hop.link, kind::CIRCUIT_DATA, body);
 }
 
 pub(crate) fn say_closed(hop: Hop, desk: &mut Desk) {

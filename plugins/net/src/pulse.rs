@@ -56,6 +56,11 @@ impl Pulse {
         self.pings = 0;
     }
 
+    /// How long what wants an answer has had none.
+    pub(crate) fn unanswered(&self, now: Time) -> Duration {
+        self.asked.get().map_or(Duration::ZERO, |asked| now - asked)
+    }
+
     /// How long the other side has said nothing.
     pub(crate) fn silence(&self, now: Time) -> Duration {
         now - self.heard

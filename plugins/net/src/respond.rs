@@ -24,8 +24,10 @@ pub(crate) fn on_first(
     let (cookie, message) = rest
         .split_first_chunk::<COOKIE_BYTES>()
         .ok_or(DropReason::Length)?;
+    let nested = Hop::of(from).is_some();
     let cookies = parts.links.cookies(now, random);
-    if let Err(right) = cookies.check(from, cookie) {
+    // Who comes through a circuit is where its neighbour is, who has proved it.
+    if !nested && let Err(right) = cookies.check(from, cookie) {
         desk.datagram(
             &mut parts.traffic,
             node,
@@ -34,7 +36,6 @@ pub(crate) fn on_first(
         );
         return Err(DropReason::CookieWanted);
     }
-    let nested = Hop::of(from).is_some();
     // Through a circuit only those who hide come.
     if nested && header.kind != Kind::Ik1 {
         return Err(DropReason::HandshakeForged);

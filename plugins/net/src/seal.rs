@@ -77,7 +77,10 @@ fn seal_link(parts: &mut PartsItem, peer: Entity, frames: &[FrameOut], desk: &mu
             flush(parts, peer, whole, std::mem::take(&mut asks), desk);
         }
         frame::put(&mut datagram, frame.kind, &frame.body);
-        asks |= matches!(frame.kind, kind::PING | kind::PEERS_ASK | 0x20..);
+        asks |= matches!(
+            frame.kind,
+            kind::PING | kind::PEERS_ASK | kind::CIRCUIT_OPEN | kind::CIRCUIT_DATA | 0x20..
+        );
     }
     if datagram.len() > empty {
         flush(parts, peer, datagram, asks, desk);

@@ -1,6 +1,5 @@
 //! What the owner lets a node use for others, and may change while it runs: the call `relay.limits`.
 
-use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::drops::{DropReason, Drops};
 use crate::messages::PacketGone;
@@ -8,6 +7,7 @@ use crate::nodes::{NodeName, Nodes, failed};
 use crate::settings::{RelaySettings, Section};
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, Config, ConfigError, Now, Params};
+use dunlin_net::Bandwidth;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Memory and bytes a second.

@@ -77,10 +77,7 @@ pub(crate) fn call_cancel(
     }
     let own = outbox.parts_of(id).chain([message]);
     let copies = own.flat_map(|message| &message.parts);
-    let carriers: BTreeSet<PeerId> = copies
-        .flat_map(|part| part.stored.keys().chain(&part.depositing))
-        .copied()
-        .collect();
+    let carriers: BTreeSet<PeerId> = copies.flat_map(|part| part.holders()).collect();
     let expires_ms = message.expires_ms();
     // The file goes first: a message that is gone from memory alone would be back after a restart.
     if let Some(dir) = &settings.outbox {
@@ -98,8 +95,8 @@ pub(crate) fn call_cancel(
         let Some(secret) = &part.secret else {
             continue; // Of a room's messages each packet has one.
         };
-        let (id, holders) = (part.packet.id(), part.stored.keys().chain(&part.depositing));
-        receipts.tell(id, secret, holders.copied(), now.time);
+        let id = part.packet.id();
+        receipts.tell(id, secret, part.holders(), now.time);
         // We may be a carrier of it ourselves.
         if cache.remove(id) {
             tombstones.insert(id, secret.clone(), now.time);

@@ -1,7 +1,6 @@
 //! Deposits: a carrier keeps a packet for somebody, says so, or says why not. Copies that it pulled itself come the same way. In `Route`, set `RelaySystems::Deposit`.
 
 use crate::answers::{Outcome, Reason};
-use dunlin_net::Bandwidth;
 use crate::cache::{Cache, Insert};
 use crate::decode::send;
 use crate::depositor::Depositor;
@@ -13,6 +12,7 @@ use crate::settings::RelaySettings;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{ClockError, Due, Now, Timers};
+use dunlin_net::Bandwidth;
 use dunlin_net::{FrameOut, Peer, Prefix};
 use std::time::Duration;
 

@@ -10,11 +10,12 @@ use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How an errand ended: with this answer, or with none because the carrier cannot be reached.
+/// How an errand ended: with this answer, or with none because the carrier cannot be reached. What was `asked` may have been heard all the same.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) carrier: PeerId,
     pub(crate) task: Task,
+    pub(crate) asked: bool,
     pub(crate) answer: Option<Frame>,
 }
 
@@ -78,10 +79,11 @@ impl Table {
             until: now + wait.min(REDIAL_MAX),
         };
         for request in std::mem::take(&mut carrier.requests) {
-            if let Some(Pending { carrier, task, .. }) = self.pending.remove(&request) {
+            if let Some(pending) = self.pending.remove(&request) {
                 self.done.push(Done {
-                    carrier,
-                    task,
+                    carrier: pending.carrier,
+                    task: pending.task,
+                    asked: pending.tries > 0,
                     answer: None,
                 });
             }

@@ -236,6 +236,7 @@ impl Errands {
             this.done.push(Done {
                 carrier,
                 task,
+                asked: true,
                 answer: Some(frame),
             });
         }

@@ -1,7 +1,6 @@
 //! Fetching and subscribing, on the carrier's side. In `Route`, set `RelaySystems::Fetch`, after deposits.
 
 use crate::answers::Reason;
-use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::claims::Claims;
 use crate::decode::send;
@@ -12,6 +11,7 @@ use crate::mirror::{Mirror, Withheld};
 use crate::packet::Tag;
 use dunlin_engine::Now;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::Bandwidth;
 use dunlin_net::{FrameOut, Peer, PeerDown};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -48,6 +48,7 @@ impl Outbox {
                 outcome: Outcome::Stored | Outcome::WasThere,
                 ..
             }) => {
+                part.doubtful.remove(&carrier);
                 if let Some(address) = address
                     && part.stored.insert(carrier, address).is_none()
                 {
@@ -81,6 +82,14 @@ impl Outbox {
         None
     }
 
+    /// A deposit was sent and not answered: it may have arrived.
+    pub(crate) fn doubt(&mut self, id: MessageId, packet: PacketId, carrier: PeerId) {
+        let message = open_mut(&mut self.0.messages, id);
+        if let Some(part) = message.and_then(|message| message.part_mut(packet)) {
+            part.doubtful.insert(carrier);
+        }
+    }
+
     /// What a carrier said that it knows of a packet, if it could be reached.
     // PROTOCOL 4.3
     pub(crate) fn answered(
@@ -110,6 +119,7 @@ impl Outbox {
                 *misses += 1;
                 if *misses >= MISSES_MAX {
                     part.misses.remove(&carrier);
+                    part.doubtful.insert(carrier);
                     part.lost(carrier, now);
                 }
                 self.note_state(id, before);

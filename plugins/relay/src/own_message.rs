@@ -88,6 +88,8 @@ pub(crate) struct OwnPacket {
     pub(crate) depositing: BTreeSet<PeerId>,
     pub(crate) asking: BTreeSet<PeerId>,
     pub(crate) misses: BTreeMap<PeerId, u8>,
+    /// May have a copy: they were given one and have not answered, or have not lately.
+    pub(crate) doubtful: BTreeSet<PeerId>,
     pub(crate) avoided: BTreeMap<PeerId, Time>,
     pub(crate) look: Time,
     pub(crate) ask: Time,
@@ -103,6 +105,7 @@ impl OwnPacket {
             depositing: BTreeSet::new(),
             asking: BTreeSet::new(),
             misses: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
             avoided: BTreeMap::new(),
             look: now,
             ask: now,
@@ -140,6 +143,12 @@ impl OwnPacket {
                 LOOK_PLACED
             };
         asked
+    }
+
+    /// Who has a copy, or may have one.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = PeerId> {
+        let sure = self.stored.keys().chain(&self.depositing);
+        sure.chain(&self.doubtful).copied()
     }
 
     pub(crate) fn lost(&mut self, carrier: PeerId, now: Time) {
@@ -346,9 +355,8 @@ impl OwnMessage {
         proof: &DeleteSecret,
     ) -> impl Iterator<Item = (PacketId, Tag, DeleteSecret, impl Iterator<Item = PeerId>)> {
         self.parts.iter().map(move |part| {
-            let holders = part.stored.keys().chain(&part.depositing).copied();
             let secret = part.secret.as_ref().unwrap_or(proof).clone();
-            (part.packet.id(), part.packet.tag(), secret, holders)
+            (part.packet.id(), part.packet.tag(), secret, part.holders())
         })
     }
 

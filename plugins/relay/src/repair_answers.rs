@@ -1,7 +1,6 @@
 //! What a carrier shows its neighbours of what it keeps: LIST and PULL, on the side that is asked. In `Route`, set `RelaySystems::Ask`.
 
 use crate::answers::Reason;
-use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
@@ -17,6 +16,7 @@ use crate::rows::{ListedRow, ROWS_MAX, is_within};
 use crate::settings::RelaySettings;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Now, Random, Time};
+use dunlin_net::Bandwidth;
 use dunlin_net::{FrameOut, Identity, LinkSettings, Peer};
 use std::collections::BTreeMap;
 

@@ -230,6 +230,7 @@ impl State {
             carrier,
             task,
             answer,
+            ..
         }: Done,
         me: &Candidate,
         (cache, tombstones): (&Cache, &mut Tombstones),

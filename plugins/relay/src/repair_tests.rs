@@ -45,6 +45,7 @@ impl Scene {
         let done = Done {
             carrier,
             task,
+            asked: true,
             answer,
         };
         let both = (&self.cache, &mut self.tombstones);

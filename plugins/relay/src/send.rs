@@ -165,6 +165,9 @@ pub(crate) fn settle_sent(
             Task::Deposit { message, packet } => {
                 let address = carriers.address(&carrier);
                 let id = packet.id();
+                if answer.is_none() && done.asked {
+                    outbox.doubt(*message, id, carrier);
+                }
                 let next = outbox.deposited(*message, id, carrier, address, answer, now.time);
                 if let Some(task) = next {
                     errands.add(carrier, task, now.time);

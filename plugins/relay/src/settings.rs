@@ -1,6 +1,5 @@
 //! How a node takes part, and what it is equipped with.
 
-use dunlin_net::Bandwidth;
 use crate::cache::Cache;
 use crate::carriers::{Carriers, OwnTimer};
 use crate::collector::Collector;
@@ -26,6 +25,7 @@ use crate::seen::Seen;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{ClockError, Now, Timers};
+use dunlin_net::Bandwidth;
 use dunlin_net::{About, Identity, LinkSettings};
 use serde::Deserialize;
 use std::path::PathBuf;

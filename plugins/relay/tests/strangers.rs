@@ -413,11 +413,11 @@ fn what_does_not_fit_the_owners_bytes_a_second_is_refused_counted_and_welcome_la
         serde_json::json!({ "cache_bytes": 16_000_000, "bandwidth": 100 })
     );
     let small = |n| packet(1, n, today(), 300);
-    // A bucket of one large packet: three small ones, while a second a deposit brings 100 bytes more.
-    for n in 0..4 {
+    // A bucket of one datagram: three small ones, while a second a deposit brings 100 bytes more.
+    for n in 0..5 {
         assert_eq!(stranger.deposit(&small(n)).0, 0x21, "packet {n}");
     }
-    let answer = stranger.deposit(&small(5));
+    let answer = stranger.deposit(&small(6));
     assert_eq!(refusal(&answer), (0x20, Reason::Full as u8));
     assert_eq!(answer.1[2], 0, "work would not help");
     assert_eq!(stranger.drops(DropReason::Bandwidth), 1);
@@ -426,7 +426,7 @@ fn what_does_not_fit_the_owners_bytes_a_second_is_refused_counted_and_welcome_la
     let claim = Claim::Once(Token([1; 16]));
     stranger.scene.run.run_for(seconds(20));
     assert_eq!(stranger.say(0x22, &fetch(&claim))[0].0, 0x23);
-    assert_eq!(stranger.deposit(&small(5)).0, 0x21);
+    assert_eq!(stranger.deposit(&small(6)).0, 0x21);
     stranger.limits(serde_json::json!({ "bandwidth": null }));
     for n in 10..30 {
         assert_eq!(stranger.deposit(&small(n)).0, 0x21, "no limit any more");
