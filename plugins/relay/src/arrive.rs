@@ -136,7 +136,8 @@ pub(crate) fn open_brought(
                     .map(|opened| opened.secret),
             };
             if let Some(secret) = secret {
-                receipts.tell(id, &secret, *carrier, now.time);
+                let is_part = !keys.has(tag);
+                receipts.tell((id, is_part), &secret, *carrier, now.time);
             }
             continue;
         }

@@ -96,7 +96,7 @@ pub(crate) fn call_cancel(
             continue; // Of a room's messages each packet has one.
         };
         let id = part.packet.id();
-        receipts.tell(id, secret, part.holders(), now.time);
+        receipts.tell((id, false), secret, part.holders(), now.time);
         // We may be a carrier of it ourselves.
         if cache.remove(id) {
             tombstones.insert(id, secret.clone(), now.time);

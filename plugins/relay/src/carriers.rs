@@ -20,6 +20,7 @@ use crate::receipts::Receipts;
 use crate::repair::Repair;
 use crate::rooms::Rooms;
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::bevy_ecs::change_detection::Tick;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Due, Now, Time, Timers};
@@ -157,10 +158,14 @@ pub(crate) fn follow_links(
     }
     for PeerDown { node, peer, .. } in down.read() {
         if let Ok((mut errands, (mut fetcher, mut rooms), ..)) = nodes.get_mut(*node)
-            && let Some(carrier) = errands.link_down(*peer, now.time)
+            && let Some((carrier, topic)) = errands.link_down(*peer, now.time)
         {
-            fetcher.link_lost(carrier, now.time);
-            rooms.link_lost(carrier, now.time);
+            if matches!(topic, Topic::Mailbox | Topic::Any) {
+                fetcher.link_lost(carrier, now.time);
+            }
+            if matches!(topic, Topic::Rooms | Topic::Any) {
+                rooms.link_lost(carrier, now.time);
+            }
             work.write(Work { node: *node });
         }
     }
@@ -276,9 +281,10 @@ pub(crate) fn run_errands(
         let (fetcher, gatherer, collector, rooms) = looking;
         for action in errands.poll(now.time) {
             match action {
-                Action::Dial(carrier) => {
+                Action::Dial(lane) => {
+                    let (carrier, _) = lane;
                     let Some(address) = carriers.address(&carrier) else {
-                        errands.unreachable(carrier, now.time);
+                        errands.unreachable(lane, now.time);
                         continue;
                     };
                     let link = commands.spawn_empty().id();
@@ -290,7 +296,7 @@ pub(crate) fn run_errands(
                         id,
                         anonymous,
                     });
-                    errands.dialling(carrier, link, now.time);
+                    errands.dialling(lane, link, now.time);
                 }
                 Action::Send { link, request } => {
                     let (Ok(peer), Some(task)) = (links.get(link), errands.task(request)) else {
@@ -358,7 +364,7 @@ fn asked(
             packet: packet.clone(),
         },
         Task::Ask { id, .. } | Task::Count { id } => Frame::Ask { request, id: *id },
-        Task::Receipt { id, secret } => Frame::Receipt {
+        Task::Receipt { id, secret, .. } => Frame::Receipt {
             request,
             id: *id,
             secret: secret.clone(),
@@ -372,7 +378,7 @@ fn asked(
             }
         }
         // To know what a one-time tag, or a room's, is made of is enough.
-        Task::Look { token, after } | Task::Prekeys { token, after, .. } => Frame::Fetch {
+        Task::Look { token, after, .. } | Task::Prekeys { token, after, .. } => Frame::Fetch {
             request,
             claim: Claim::Once(*token),
             after: *after,

@@ -13,6 +13,7 @@ use crate::placement::{Candidate, place};
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -178,7 +179,13 @@ impl Collector {
                     part.asked += 1;
                     if may_reach(&carrier.id) && part.asking.insert(carrier.id) {
                         let (token, after) = (part.token, PacketId([0; 16]));
-                        tasks.push((carrier.id, Task::Look { token, after }));
+                        let topic = Topic::Content;
+                        let task = Task::Look {
+                            token,
+                            after,
+                            topic,
+                        };
+                        tasks.push((carrier.id, task));
                     }
                 }
                 part.next = now + wait;

@@ -91,7 +91,7 @@ pub(crate) fn call_confirm(
             let nearest = place(tag, carriers.list(), places);
             let nearest = nearest.iter().map(|carrier| carrier.id);
             let told = brought_by.iter().copied().chain(nearest);
-            receipts.tell(id, secret, told, now.time);
+            receipts.tell((id, part.is_some()), secret, told, now.time);
             // We may be a carrier of it ourselves, and its sender may ask us.
             if cache.remove(id) {
                 tombstones.insert(id, secret.clone(), now.time);

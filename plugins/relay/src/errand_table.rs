@@ -4,6 +4,7 @@ use crate::frames::Frame;
 use crate::limits::{REDIAL_FIRST, REDIAL_MAX};
 use crate::seldom::Empty;
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::prelude::Entity;
 use dunlin_net::PeerId;
@@ -19,8 +20,11 @@ pub(crate) struct Done {
     pub(crate) answer: Option<Frame>,
 }
 
+/// One of our links with a carrier: whose, and what for.
+pub(crate) type Lane = (PeerId, Topic);
+
 pub(crate) struct Pending {
-    pub(crate) carrier: PeerId,
+    pub(crate) lane: Lane,
     pub(crate) task: Task,
     pub(crate) due: Time,
     pub(crate) wait: Duration,
@@ -44,8 +48,8 @@ pub(crate) struct Carrier {
 #[derive(Default)]
 pub(crate) struct Table {
     pub(crate) pending: BTreeMap<u32, Pending>,
-    pub(crate) carriers: BTreeMap<PeerId, Carrier>,
-    pub(crate) links: BTreeMap<Entity, PeerId>,
+    pub(crate) lanes: BTreeMap<Lane, Carrier>,
+    pub(crate) links: BTreeMap<Entity, Lane>,
     pub(crate) kept: BTreeSet<PeerId>,
     pub(crate) kept_for_rooms: BTreeSet<PeerId>,
     pub(crate) done: Vec<Done>,
@@ -55,7 +59,7 @@ pub(crate) struct Table {
 impl Empty for Table {
     const EMPTY: &'static Table = &Table {
         pending: BTreeMap::new(),
-        carriers: BTreeMap::new(),
+        lanes: BTreeMap::new(),
         links: BTreeMap::new(),
         kept: BTreeSet::new(),
         kept_for_rooms: BTreeSet::new(),
@@ -64,24 +68,64 @@ impl Empty for Table {
     };
 }
 
+/// All links with a carrier.
+pub(crate) fn lanes_of(carrier: PeerId) -> std::ops::RangeInclusive<Lane> {
+    (carrier, Topic::FIRST)..=(carrier, Topic::LAST)
+}
+
+/// Whether a link stays up without errands, if those to these carriers do.
+pub(crate) fn is_kept(
+    (carrier, topic): &Lane,
+    for_mail: &BTreeSet<PeerId>,
+    for_rooms: &BTreeSet<PeerId>,
+) -> bool {
+    let mail = matches!(topic, Topic::Mailbox | Topic::Any) && for_mail.contains(carrier);
+    let rooms = matches!(topic, Topic::Rooms | Topic::Any) && for_rooms.contains(carrier);
+    mail || rooms
+}
+
+/// A dial that takes longer than this is waited for, before others to the same carrier begin.
+const PROMPT: Duration = Duration::from_secs(1);
+
 impl Table {
-    pub(crate) fn is_kept(&self, carrier: &PeerId) -> bool {
-        self.kept.contains(carrier) || self.kept_for_rooms.contains(carrier)
+    /// Whether a carrier is being dialled, and seems not to be there.
+    pub(crate) fn is_dialled_in_vain(&self, carrier: PeerId, now: Time) -> bool {
+        let mut lanes = self.lanes.range(lanes_of(carrier)).map(|(_, at)| &at.state);
+        let up = lanes.clone().any(|state| matches!(state, State::Up { .. }));
+        let late =
+            |state: &State| matches!(state, State::Dialling { since } if now - *since >= PROMPT);
+        !up && lanes.any(late)
     }
 
-    pub(crate) fn unreachable(&mut self, id: PeerId, now: Time) {
-        let Some(carrier) = self.carriers.get_mut(&id) else {
+    /// A dial failed. Unless another link with the same carrier is up, none of its errands has a chance now.
+    pub(crate) fn unreachable(&mut self, lane: Lane, now: Time) {
+        let up = |at: &Carrier| matches!(at.state, State::Up { .. });
+        let lanes = || self.lanes.range(lanes_of(lane.0));
+        let over: Vec<Lane> = match lanes().any(|(_, at)| up(at)) {
+            true => vec![lane],
+            false => lanes().map(|(lane, _)| *lane).collect(),
+        };
+        for lane in over {
+            self.end(lane, now);
+        }
+    }
+
+    /// This link's errands end, and it is left alone for a while. A dial that is under way stays so.
+    pub(crate) fn end(&mut self, lane: Lane, now: Time) {
+        let Some(at) = self.lanes.get_mut(&lane) else {
             return;
         };
-        carrier.failures = carrier.failures.max(1);
-        let wait = REDIAL_FIRST * (1 << u32::from(carrier.failures - 1).min(5));
-        carrier.state = State::Down {
-            until: now + wait.min(REDIAL_MAX),
-        };
-        for request in std::mem::take(&mut carrier.requests) {
+        at.failures = at.failures.max(1);
+        let wait = REDIAL_FIRST * (1 << u32::from(at.failures - 1).min(5));
+        if !matches!(at.state, State::Dialling { .. }) {
+            at.state = State::Down {
+                until: now + wait.min(REDIAL_MAX),
+            };
+        }
+        for request in std::mem::take(&mut at.requests) {
             if let Some(pending) = self.pending.remove(&request) {
                 self.done.push(Done {
-                    carrier: pending.carrier,
+                    carrier: pending.lane.0,
                     task: pending.task,
                     asked: pending.tries > 0,
                     answer: None,

@@ -3,14 +3,15 @@
 //! Each errand ends in exactly one [`Done`]: an answer, or that the carrier could not be reached. Requests are repeated, since
 //! links may lose what they carry.
 
-use crate::errand_table::{Carrier, Pending, State, Table};
+use crate::errand_table::{Carrier, Lane, Pending, State, Table, is_kept, lanes_of};
 use crate::frames::Frame;
 use crate::limits::{
-    ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST, REDIAL_MAX, RETRY_FIRST,
-    RETRY_MAX,
+    ERRAND_LINKS_APART_MAX, ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST,
+    REDIAL_MAX, RETRY_FIRST, RETRY_MAX,
 };
 use crate::seldom::Seldom;
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -30,7 +31,7 @@ pub(crate) use crate::errand_table::Done;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Make a link, and say so with [`Errands::dialling`], or that it cannot be with [`Errands::unreachable`].
-    Dial(PeerId),
+    Dial(Lane),
     /// Send this request over this link.
     Send { link: Entity, request: u32 },
     /// This link is not needed any more, and already forgotten here.
@@ -39,28 +40,57 @@ pub(crate) enum Action {
 
 /// A node's errands. Bounded by what makes them: the outbox, the fetcher and the receipts; and repair, which has its own.
 #[derive(Component, Default)]
-pub struct Errands(Seldom<Table>);
+pub struct Errands {
+    table: Seldom<Table>,
+    /// Errands of different topics go over different links.
+    apart: bool,
+}
 
 impl Errands {
     /// None, of nobody.
-    pub(crate) const EMPTY: Errands = Errands(Seldom::UNTOUCHED);
+    pub(crate) const EMPTY: Errands = Errands {
+        table: Seldom::UNTOUCHED,
+        apart: false,
+    };
+
+    /// None yet; of a node that hides where it is, `apart` by topic.
+    pub(crate) fn new(apart: bool) -> Errands {
+        Errands {
+            apart,
+            ..Errands::default()
+        }
+    }
+
+    fn lane(&self, carrier: PeerId, task: &Task) -> Lane {
+        let topic = if self.apart { task.topic() } else { Topic::Any };
+        (carrier, topic)
+    }
+
+    /// How many links there may be at once.
+    fn links_max(&self) -> usize {
+        match self.apart {
+            true => ERRAND_LINKS_APART_MAX,
+            false => ERRAND_LINKS_MAX,
+        }
+    }
 
     /// What waits for an answer, in the order in which it was asked.
     #[cfg(test)]
     pub(crate) fn tasks(&self) -> impl Iterator<Item = (PeerId, &Task)> {
-        let pending = self.0.pending.values();
-        pending.map(|pending| (pending.carrier, &pending.task))
+        let pending = self.table.pending.values();
+        pending.map(|pending| (pending.lane.0, &pending.task))
     }
 
     /// How many errands at this carrier wait for an answer.
     pub(crate) fn asked_of(&self, carrier: &PeerId) -> usize {
-        let carrier = self.0.carriers.get(carrier);
-        carrier.map_or(0, |carrier| carrier.requests.len())
+        let lanes = self.table.lanes.range(lanes_of(*carrier));
+        lanes.map(|(_, lane)| lane.requests.len()).sum()
     }
 
     /// Asks something of a carrier.
     pub(crate) fn add(&mut self, carrier: PeerId, task: Task, now: Time) {
-        let this = &mut *self.0;
+        let lane = self.lane(carrier, &task);
+        let this = &mut *self.table;
         // Zero means "no request" in a REFUSED.
         this.last_request = this.last_request.wrapping_add(1).max(1);
         let request = this.last_request;
@@ -71,10 +101,10 @@ impl Errands {
             failures: 0,
             requests: BTreeSet::new(),
         };
-        let at = this.carriers.entry(carrier).or_insert(fresh);
+        let at = this.lanes.entry(lane).or_insert(fresh);
         at.requests.insert(request);
         let pending = Pending {
-            carrier,
+            lane,
             task,
             due: now,
             wait: RETRY_FIRST,
@@ -85,23 +115,23 @@ impl Errands {
 
     /// Links to these carriers stay up without errands.
     pub(crate) fn keep(&mut self, carriers: BTreeSet<PeerId>) {
-        self.0.kept = carriers;
+        self.table.kept = carriers;
     }
 
     /// And those to these.
     pub(crate) fn keep_for_rooms(&mut self, carriers: BTreeSet<PeerId>) {
-        if self.0.kept_for_rooms != carriers {
-            self.0.kept_for_rooms = carriers;
+        if self.table.kept_for_rooms != carriers {
+            self.table.kept_for_rooms = carriers;
         }
     }
 
     /// Forgets the errands that `pick` picks; they end without a [`Done`].
     pub(crate) fn cancel(&mut self, pick: impl Fn(&Task) -> bool) {
-        let table = &mut *self.0;
-        let carriers = &mut table.carriers;
+        let table = &mut *self.table;
+        let lanes = &mut table.lanes;
         table.pending.retain(|request, pending| {
             let keep = !pick(&pending.task);
-            if !keep && let Some(carrier) = carriers.get_mut(&pending.carrier) {
+            if !keep && let Some(carrier) = lanes.get_mut(&pending.lane) {
                 carrier.requests.remove(request);
                 carrier
                     .silent_since
@@ -111,66 +141,69 @@ impl Errands {
         });
     }
 
-    /// Whether a carrier is worth counting on: not one that was just dialled in vain, is being dialled for long, or has long been silent.
+    /// Whether a carrier is worth counting on: not one that was just dialled in vain, is being dialled for long, or has long been silent. Of several
+    /// links with it one that works is enough.
     pub(crate) fn may_reach(&self, carrier: &PeerId, now: Time) -> bool {
-        match self.0.carriers.get(carrier) {
-            None => true,
-            Some(carrier) => match (&carrier.state, carrier.silent_since) {
-                (State::Down { until }, _) => carrier.failures == 0 || *until <= now,
-                (State::Dialling { since }, _) => now - *since < PATIENCE,
-                (State::Up { .. }, since) => since.is_none_or(|since| now - since < PATIENCE),
-            },
-        }
+        let mut lanes = self.table.lanes.range(lanes_of(*carrier)).peekable();
+        let works = |at: &Carrier| match (&at.state, at.silent_since) {
+            (State::Down { until }, _) => at.failures == 0 || *until <= now,
+            (State::Dialling { since }, _) => now - *since < PATIENCE,
+            (State::Up { .. }, since) => since.is_none_or(|since| now - since < PATIENCE),
+        };
+        lanes.peek().is_none() || lanes.any(|(_, at)| works(at))
     }
 
     /// The carrier at the other end of a link of ours.
     pub(crate) fn carrier_of(&self, link: Entity) -> Option<PeerId> {
-        self.0.links.get(&link).copied()
+        self.table.links.get(&link).map(|(carrier, _)| *carrier)
     }
 
     /// What a request asks.
     pub(crate) fn task(&self, request: u32) -> Option<&Task> {
-        self.0.pending.get(&request).map(|pending| &pending.task)
+        self.table
+            .pending
+            .get(&request)
+            .map(|pending| &pending.task)
     }
 
     /// How many links there are, dials included.
     #[must_use]
     pub fn links(&self) -> usize {
-        self.0.links.len()
+        self.table.links.len()
     }
 
     /// How many errands wait for an answer.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.pending.len()
+        self.table.pending.len()
     }
 
     /// Whether nothing is asked, no link is kept for it, and no answer waits to be taken.
     pub(crate) fn is_idle(&self) -> bool {
-        self.0.pending.is_empty() && self.0.links.is_empty() && self.0.done.is_empty()
+        self.table.pending.is_empty() && self.table.links.is_empty() && self.table.done.is_empty()
     }
 
     /// Whether none does.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.pending.is_empty()
+        self.table.pending.is_empty()
     }
 
-    pub(crate) fn dialling(&mut self, carrier: PeerId, link: Entity, now: Time) {
-        let this = &mut *self.0;
-        if let Some(at) = this.carriers.get_mut(&carrier) {
+    pub(crate) fn dialling(&mut self, lane: Lane, link: Entity, now: Time) {
+        let this = &mut *self.table;
+        if let Some(at) = this.lanes.get_mut(&lane) {
             at.state = State::Dialling { since: now };
-            this.links.insert(link, carrier);
+            this.links.insert(link, lane);
         }
     }
 
     /// The link is up: all its errands are asked at once.
     pub(crate) fn link_up(&mut self, link: Entity, now: Time) {
-        let this = &mut *self.0;
+        let this = &mut *self.table;
         let Some(carrier) = this
             .links
             .get(&link)
-            .and_then(|id| this.carriers.get_mut(id))
+            .and_then(|lane| this.lanes.get_mut(lane))
         else {
             return;
         };
@@ -184,13 +217,13 @@ impl Errands {
     }
 
     /// The link is down, or never came up. Says whose it was.
-    pub(crate) fn link_down(&mut self, link: Entity, now: Time) -> Option<PeerId> {
-        if self.0.is_untouched() {
+    pub(crate) fn link_down(&mut self, link: Entity, now: Time) -> Option<Lane> {
+        if self.table.is_untouched() {
             return None; // As at who only carries, each time a link goes.
         }
-        let this = &mut *self.0;
-        let id = this.links.remove(&link)?;
-        let carrier = this.carriers.get_mut(&id)?;
+        let this = &mut *self.table;
+        let lane = this.links.remove(&link)?;
+        let carrier = this.lanes.get_mut(&lane)?;
         let was_up = matches!(carrier.state, State::Up { .. });
         carrier.failures = carrier.failures.saturating_add(1);
         if was_up && carrier.failures < FAILURES_MAX {
@@ -202,29 +235,30 @@ impl Errands {
             };
             carrier.state = State::Down { until };
         } else {
-            this.unreachable(id, now);
+            carrier.state = State::Down { until: now };
+            this.unreachable(lane, now);
         }
-        Some(id)
+        Some(lane)
     }
 
     /// The carrier cannot be reached: its errands end, and it is left alone for a while.
-    pub(crate) fn unreachable(&mut self, id: PeerId, now: Time) {
-        self.0.unreachable(id, now);
+    pub(crate) fn unreachable(&mut self, lane: Lane, now: Time) {
+        self.table.unreachable(lane, now);
     }
 
     /// An answer came in. `false` if nobody waits for it on this link.
     #[must_use]
     pub(crate) fn answer(&mut self, link: Entity, request: u32, frame: Frame, now: Time) -> bool {
-        let this = &mut *self.0;
-        let Some(id) = this.links.get(&link) else {
+        let this = &mut *self.table;
+        let Some(lane) = this.links.get(&link) else {
             return false;
         };
         let asked =
-            |pending: &&Pending| pending.carrier == *id && pending.task.is_answered_by(&frame);
+            |pending: &&Pending| pending.lane == *lane && pending.task.is_answered_by(&frame);
         if this.pending.get(&request).filter(asked).is_none() {
             return false;
         }
-        if let Some(carrier) = this.carriers.get_mut(id) {
+        if let Some(carrier) = this.lanes.get_mut(lane) {
             carrier.requests.remove(&request);
             carrier.failures = 0;
             carrier.silent_since = (!carrier.requests.is_empty()).then_some(now);
@@ -232,9 +266,9 @@ impl Errands {
                 *busy = now;
             }
         }
-        if let Some(Pending { carrier, task, .. }) = this.pending.remove(&request) {
+        if let Some(Pending { lane, task, .. }) = this.pending.remove(&request) {
             this.done.push(Done {
-                carrier,
+                carrier: lane.0,
                 task,
                 asked: true,
                 answer: Some(frame),
@@ -245,20 +279,21 @@ impl Errands {
 
     /// Errands that ended since the last call, in the order in which they did.
     pub(crate) fn take_done(&mut self) -> Vec<Done> {
-        std::mem::take(&mut self.0.done)
+        std::mem::take(&mut self.table.done)
     }
 
     /// Whether errands ended since the last [`take_done`](Self::take_done).
     pub(crate) fn has_ended(&self) -> bool {
-        !self.0.done.is_empty()
+        !self.table.done.is_empty()
     }
 
     /// What is due now.
     pub(crate) fn poll(&mut self, now: Time) -> Vec<Action> {
-        let this = &mut *self.0;
+        let links_max = self.links_max();
+        let this = &mut *self.table;
         let mut actions = Vec::new();
         let mut silent = Vec::new();
-        for (id, carrier) in &mut this.carriers {
+        for (lane, carrier) in &mut this.lanes {
             let State::Up { link, busy } = &mut carrier.state else {
                 continue;
             };
@@ -270,7 +305,7 @@ impl Errands {
                     continue;
                 }
                 if pending.tries == TRIES_MAX {
-                    silent.push((*id, *link));
+                    silent.push((*lane, *link));
                     break;
                 }
                 pending.due = now + pending.wait;
@@ -284,41 +319,38 @@ impl Errands {
                 });
             }
         }
-        for (id, link) in silent {
+        for (lane, link) in silent {
             this.links.remove(&link);
-            this.unreachable(id, now);
+            this.end(lane, now);
             actions.push(Action::HangUp(link));
         }
-        let mut waiting: Vec<(u32, PeerId)> = this
-            .carriers
+        let mut waiting: Vec<(u32, Lane)> = this
+            .lanes
             .iter()
-            .filter(|(_, carrier)| matches!(carrier.state, State::Down { until } if until <= now))
-            .filter_map(|(id, carrier)| Some((*carrier.requests.first()?, *id)))
+            .filter(|(_, at)| matches!(at.state, State::Down { until } if until <= now))
+            .filter(|(lane, _)| !this.is_dialled_in_vain(lane.0, now))
+            .filter_map(|(lane, at)| Some((*at.requests.first()?, *lane)))
             .collect();
         waiting.sort_unstable(); // Whose errand waits longest comes first.
-        let mut missing = (this.links.len() + waiting.len()).saturating_sub(ERRAND_LINKS_MAX);
-        for (id, carrier) in &mut this.carriers {
-            let State::Up { link, busy } = carrier.state else {
+        let mut missing = (this.links.len() + waiting.len()).saturating_sub(links_max);
+        let (kept, kept_for_rooms) = (&this.kept, &this.kept_for_rooms);
+        for (lane, at) in &mut this.lanes {
+            let State::Up { link, busy } = at.state else {
                 continue;
             };
-            let kept = this.kept.contains(id) || this.kept_for_rooms.contains(id);
-            let idle = carrier.requests.is_empty() && !kept;
+            let idle = at.requests.is_empty() && !is_kept(lane, kept, kept_for_rooms);
             if idle && (missing > 0 || now - busy >= LINK_IDLE) {
                 missing = missing.saturating_sub(1);
-                carrier.state = State::Down { until: now };
+                at.state = State::Down { until: now };
                 this.links.remove(&link);
                 actions.push(Action::HangUp(link));
             }
         }
-        let free = ERRAND_LINKS_MAX.saturating_sub(this.links.len());
-        actions.extend(
-            waiting
-                .into_iter()
-                .take(free)
-                .map(|(_, id)| Action::Dial(id)),
-        );
+        let free = links_max.saturating_sub(this.links.len());
+        let dials = waiting.into_iter().take(free);
+        actions.extend(dials.map(|(_, lane)| Action::Dial(lane)));
         // Nothing to remember of who is idle and has not failed lately.
-        this.carriers.retain(|_, carrier| {
+        this.lanes.retain(|_, carrier| {
             let State::Down { until } = carrier.state else {
                 return true;
             };
@@ -329,19 +361,24 @@ impl Errands {
 
     /// When [`poll`](Self::poll) has something to do next, apart from what comes in.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let free = self.0.links.len() < ERRAND_LINKS_MAX;
-        let due = |(id, carrier): (&PeerId, &Carrier)| match carrier.state {
+        let free = self.table.links.len() < self.links_max();
+        let (kept, kept_for_rooms) = (&self.table.kept, &self.table.kept_for_rooms);
+        let due = |(lane, at): (&Lane, &Carrier)| match at.state {
             State::Up { busy, .. } => {
-                let requests = carrier.requests.iter().take(LINK_REQUESTS_MAX);
+                let requests = at.requests.iter().take(LINK_REQUESTS_MAX);
                 let first = requests
-                    .filter_map(|request| Some(self.0.pending.get(request)?.due))
+                    .filter_map(|request| Some(self.table.pending.get(request)?.due))
                     .min();
-                first.or_else(|| (!self.0.is_kept(id)).then_some(busy + LINK_IDLE))
+                let stays = is_kept(lane, kept, kept_for_rooms);
+                first.or_else(|| (!stays).then_some(busy + LINK_IDLE))
             }
-            State::Down { until } => (free && !carrier.requests.is_empty()).then_some(until),
+            State::Down { until } => {
+                let waits = free && !at.requests.is_empty();
+                waits.then_some(until)
+            }
             State::Dialling { .. } => None,
         };
-        self.0.carriers.iter().filter_map(due).min()
+        self.table.lanes.iter().filter_map(due).min()
     }
 }
 

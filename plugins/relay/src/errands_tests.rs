@@ -11,12 +11,17 @@ fn peer(n: u64) -> PeerId {
     Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id()
 }
 
+fn any(n: u64) -> Lane {
+    (peer(n), Topic::Any)
+}
+
 fn link(n: u32) -> Entity {
     Entity::from_raw_u32(n).unwrap()
 }
 
 fn ask() -> Task {
     Task::Ask {
+        topic: Topic::Packet([1; 16]),
         message: MessageId([1; 16]),
         id: PacketId([2; 16]),
     }
@@ -38,8 +43,8 @@ fn millis(n: u64) -> Time {
 fn up() -> (Errands, Entity) {
     let mut errands = Errands::default();
     errands.add(peer(1), ask(), Time::ZERO);
-    assert_eq!(errands.poll(Time::ZERO), [Action::Dial(peer(1))]);
-    errands.dialling(peer(1), link(1), Time::ZERO);
+    assert_eq!(errands.poll(Time::ZERO), [Action::Dial(any(1))]);
+    errands.dialling(any(1), link(1), Time::ZERO);
     assert_eq!(errands.poll(Time::ZERO), []);
     errands.link_up(link(1), Time::ZERO);
     (errands, link(1))
@@ -67,7 +72,7 @@ fn a_request_is_repeated_after_300_ms_doubling_to_two_seconds_until_it_is_answer
     assert_eq!(errands.next_due(), Some(millis(11_000)));
     assert_eq!(errands.poll(millis(11_000)), [Action::HangUp(link)]);
     assert_eq!((errands.next_due(), errands.links()), (None, 0));
-    assert!(errands.0.carriers.is_empty());
+    assert!(errands.table.lanes.is_empty());
 }
 
 #[test]
@@ -75,7 +80,7 @@ fn an_answer_of_another_kind_or_from_another_carrier_answers_nothing() {
     let (mut errands, link_1) = up();
     errands.add(peer(2), ask(), Time::ZERO);
     errands.poll(Time::ZERO);
-    errands.dialling(peer(2), link(2), Time::ZERO);
+    errands.dialling(any(2), link(2), Time::ZERO);
     errands.link_up(link(2), Time::ZERO);
     assert!(!errands.answer(link(2), 1, answer(1), Time::ZERO));
     assert!(!errands.answer(link(9), 1, answer(1), Time::ZERO));
@@ -96,8 +101,8 @@ fn a_lost_link_is_dialled_again_and_a_failed_dial_ends_the_errands() {
     errands.poll(Time::ZERO);
     errands.link_down(link_1, millis(10));
     assert!(errands.take_done().is_empty());
-    assert_eq!(errands.poll(millis(10)), [Action::Dial(peer(1))]);
-    errands.dialling(peer(1), link(2), millis(10));
+    assert_eq!(errands.poll(millis(10)), [Action::Dial(any(1))]);
+    errands.dialling(any(1), link(2), millis(10));
     assert!(errands.may_reach(&peer(1), millis(5_009)));
     assert!(!errands.may_reach(&peer(1), millis(5_010)));
     errands.link_down(link(2), millis(6_000));
@@ -134,10 +139,10 @@ fn sixteen_links_at_once_and_whose_errand_waits_longest_comes_next() {
     for n in 0..20 {
         errands.add(peer(n), ask(), Time::ZERO);
     }
-    let dialled: Vec<Action> = (0..16).map(|n| Action::Dial(peer(n))).collect();
+    let dialled: Vec<Action> = (0..16).map(|n| Action::Dial(any(n))).collect();
     assert_eq!(errands.poll(Time::ZERO), dialled);
     for n in 0..16 {
-        errands.dialling(peer(n), link(n as u32 + 1), Time::ZERO);
+        errands.dialling(any(n), link(n as u32 + 1), Time::ZERO);
         errands.link_up(link(n as u32 + 1), Time::ZERO);
     }
     errands.keep([peer(3)].into());
@@ -148,7 +153,7 @@ fn sixteen_links_at_once_and_whose_errand_waits_longest_comes_next() {
     }
     assert_eq!(
         errands.poll(millis(1)),
-        [Action::HangUp(link(6)), Action::Dial(peer(16))]
+        [Action::HangUp(link(6)), Action::Dial(any(16))]
     );
 }
 
@@ -193,4 +198,78 @@ fn a_carrier_that_has_long_been_silent_is_not_counted_on_until_it_answers() {
     assert!(!errands.may_reach(&peer(1), millis(10_200)));
     errands.cancel(|_| true);
     assert!(errands.may_reach(&peer(1), millis(20_000)));
+}
+
+fn about(n: u8) -> Task {
+    Task::Ask {
+        topic: Topic::Packet([n; 16]),
+        message: MessageId([n; 16]),
+        id: PacketId([n; 16]),
+    }
+}
+
+// PROTOCOL 4.7
+#[test]
+fn what_must_not_be_seen_to_belong_together_goes_over_different_links() {
+    let mut errands = Errands::new(true);
+    for n in [1, 2, 1] {
+        errands.add(peer(1), about(n), Time::ZERO);
+    }
+    errands.add(peer(1), Task::Subscribe { day: 9 }, Time::ZERO);
+    let lane = |topic| (peer(1), topic);
+    let lanes = [
+        lane(Topic::Packet([1; 16])),
+        lane(Topic::Packet([2; 16])),
+        lane(Topic::Mailbox),
+    ];
+    assert_eq!(errands.poll(Time::ZERO), lanes.map(Action::Dial));
+    for (n, lane) in (1..).zip(lanes) {
+        errands.dialling(lane, link(n), Time::ZERO);
+        errands.link_up(link(n), Time::ZERO);
+    }
+    let mut sent = errands.poll(Time::ZERO);
+    sent.sort_by_key(|action| match action {
+        Action::Send { request, .. } => *request,
+        _ => panic!("{action:?}"),
+    });
+    let sent: Vec<Entity> = sent
+        .iter()
+        .filter_map(|action| match action {
+            Action::Send { link, .. } => Some(*link),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent, [link(1), link(2), link(1), link(3)]);
+    // An answer counts only over the link on which it was asked for.
+    assert!(!errands.answer(link(2), 1, answer(1), Time::ZERO));
+    assert!(errands.answer(link(1), 1, answer(1), Time::ZERO));
+    assert_eq!(errands.asked_of(&peer(1)), 3);
+}
+
+#[test]
+fn a_carrier_that_is_not_there_is_dialled_once_and_all_its_errands_end() {
+    let mut errands = Errands::new(true);
+    errands.add(peer(1), about(1), Time::ZERO);
+    let first = (peer(1), Topic::Packet([1; 16]));
+    assert_eq!(errands.poll(Time::ZERO), [Action::Dial(first)]);
+    errands.dialling(first, link(1), Time::ZERO);
+    for n in 2..60 {
+        errands.add(peer(1), about(n), millis(1_500));
+    }
+    assert_eq!(errands.poll(millis(1_500)), []);
+    errands.link_down(link(1), millis(6_000));
+    assert_eq!(errands.take_done().len(), 59);
+    assert!(errands.is_empty() && !errands.may_reach(&peer(1), millis(6_000)));
+    // Where another link with it is up, only what the failed dial was for ends.
+    let mut errands = Errands::new(true);
+    errands.add(peer(1), about(1), Time::ZERO);
+    errands.add(peer(1), about(2), Time::ZERO);
+    let second = (peer(1), Topic::Packet([2; 16]));
+    errands.poll(Time::ZERO);
+    errands.dialling(first, link(1), Time::ZERO);
+    errands.dialling(second, link(2), Time::ZERO);
+    errands.link_up(link(1), millis(100));
+    errands.link_down(link(2), millis(200));
+    assert_eq!(errands.take_done().len(), 1);
+    assert!(errands.may_reach(&peer(1), millis(200)) && errands.len() == 1);
 }

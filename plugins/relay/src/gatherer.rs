@@ -13,6 +13,7 @@ use crate::placement::{Candidate, place};
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -182,11 +183,11 @@ impl Gatherer {
         }
         self.0
             .retain(|_, gathering| unix_ms < gathering.expires_ms + 2 * life::DAY_MS as u64);
-        let rows = self
-            .0
-            .values_mut()
-            .flat_map(|gathering| &mut gathering.rows);
-        for row in rows.filter(|row| row.found.is_none() && row.next <= now) {
+        let rows = self.0.values_mut().flat_map(|gathering| {
+            let is_part = gathering.outline.is_part();
+            gathering.rows.iter_mut().map(move |row| (is_part, row))
+        });
+        for (is_part, row) in rows.filter(|(_, row)| row.found.is_none() && row.next <= now) {
             let tag = row.key.tag();
             let nearest = place(tag, candidates, ASKED);
             let from = row.asked % nearest.len().max(1);
@@ -199,7 +200,13 @@ impl Gatherer {
                 row.asked += 1;
                 if may_reach(&carrier.id) && row.asking.insert(carrier.id) {
                     let (token, after) = (row.key.token(), PacketId([0; 16]));
-                    tasks.push((carrier.id, Task::Look { token, after }));
+                    let topic = Topic::under(tag, is_part);
+                    let task = Task::Look {
+                        token,
+                        after,
+                        topic,
+                    };
+                    tasks.push((carrier.id, task));
                 }
             }
             // Somewhere in the second half of the interval, or all fragments would be asked for at once. The tag is as good as chance.

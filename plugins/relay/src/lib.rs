@@ -98,6 +98,7 @@ mod settings;
 mod status;
 mod task;
 mod tombstones;
+mod topic;
 mod unsealed;
 mod watch;
 

@@ -105,6 +105,8 @@ pub const SEEN_MAX: usize = 100_000;
 
 /// Anonymous links to carriers at once. The rest of the errands wait for a free one.
 pub const ERRAND_LINKS_MAX: usize = 16;
+/// The same where errands go over different links by their topics: those are nested, and have places of their own (`dunlin_net::limits`).
+pub const ERRAND_LINKS_APART_MAX: usize = 96;
 /// Of those, links kept for subscriptions.
 pub const KEPT_LINKS_MAX: usize = 8;
 /// Requests under way on one link at once, so that a long outbox leaves in a stream and not in a burst.

@@ -9,6 +9,7 @@ use crate::packet::MessageId;
 use crate::placement::Candidate;
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -299,6 +300,7 @@ impl Outbox {
                 if part.ended {
                     continue;
                 }
+                let topic = Topic::of(part.packet.id(), is_part);
                 if now >= part.look {
                     let places = if is_part && place > 0 {
                         PART_PLACES
@@ -308,14 +310,19 @@ impl Outbox {
                     let asked = part.place(now, asked_since, places, candidates, &may_reach);
                     tasks.extend(asked.into_iter().map(|carrier| {
                         let (message, packet) = (*id, part.packet.clone());
-                        (carrier, Task::Deposit { message, packet })
+                        let task = Task::Deposit {
+                            message,
+                            packet,
+                            topic,
+                        };
+                        (carrier, task)
                     }));
                 }
                 if now >= part.ask {
                     for carrier in part.stored.keys() {
                         if may_reach(carrier) && part.asking.insert(*carrier) {
                             let (message, id) = (*id, part.packet.id());
-                            tasks.push((*carrier, Task::Ask { message, id }));
+                            tasks.push((*carrier, Task::Ask { message, id, topic }));
                         }
                     }
                     part.ask = now + waits[usize::from(place > 0 || message.room.is_some())];

@@ -7,6 +7,7 @@ use crate::outbox::{Outbox, open_mut, standing};
 use crate::own_message::{ASK_MIN, End};
 use crate::packet::{MessageId, PacketId};
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_net::PeerId;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ impl Outbox {
     ) -> Option<Task> {
         let message = open_mut(&mut self.0.messages, id)?;
         let before = standing(message);
+        let topic = Topic::of(packet, message.is_part());
         let part = message.part_mut(packet)?;
         part.depositing.remove(&carrier);
         match answer {
@@ -64,7 +66,7 @@ impl Outbox {
                 part.avoided.insert(carrier, now + REFUSED_WAIT);
                 if part.asking.insert(carrier) {
                     let (message, id) = (id, packet);
-                    return Some(Task::Ask { message, id });
+                    return Some(Task::Ask { message, id, topic });
                 }
             }
             Some(Frame::Refused { price, .. })

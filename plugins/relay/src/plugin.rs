@@ -16,7 +16,7 @@ use crate::{
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
-use dunlin_net::{FrameKinds, LinkPlugin, NetSystems};
+use dunlin_net::{CircuitUse, FrameKinds, LinkPlugin, NetSystems};
 use std::any::type_name;
 use std::path::PathBuf;
 
@@ -34,6 +34,8 @@ pub struct RelayPlugin {
     pub hand_over: bool,
     /// Packets taken in and given out for others, in bytes a second; 0 carries nothing, none is no limit.
     pub bandwidth: Option<u64>,
+    /// Whether carriers are asked through neighbours, so that they do not see where the node is.
+    pub circuits: CircuitUse,
     /// A folder for own messages that are under way.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had.
@@ -49,6 +51,7 @@ impl Default for RelayPlugin {
             cache_bytes,
             hand_over,
             bandwidth,
+            circuits,
             outbox,
             seen,
             prekeys,
@@ -58,6 +61,7 @@ impl Default for RelayPlugin {
             cache_bytes,
             hand_over,
             bandwidth,
+            circuits,
             outbox,
             seen,
             prekeys,
@@ -96,6 +100,7 @@ impl Plugin for RelayPlugin {
             cache_bytes,
             hand_over,
             bandwidth,
+            circuits,
             outbox,
             seen,
             prekeys,
@@ -105,6 +110,7 @@ impl Plugin for RelayPlugin {
             cache_bytes,
             hand_over,
             bandwidth,
+            circuits,
             outbox,
             seen,
             prekeys,

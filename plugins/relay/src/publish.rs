@@ -76,7 +76,7 @@ pub(crate) fn publish_prekeys(
                     // Its carriers may forget it.
                     let nearest = place(old.packet.tag(), carriers.list(), PLACES);
                     let nearest = nearest.iter().map(|carrier| carrier.id);
-                    receipts.tell(old.packet.id(), &old.secret, nearest, now.time);
+                    receipts.tell((old.packet.id(), false), &old.secret, nearest, now.time);
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -4,6 +4,7 @@ use crate::limits::{PLACES, RECEIPTS_MAX};
 use crate::packet::{DeleteSecret, PacketId};
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -18,6 +19,8 @@ const TRIES_MAX: u32 = 5;
 
 struct Receipt {
     secret: DeleteSecret,
+    /// Of larger content.
+    is_part: bool,
     /// Of how many carriers, and how many of them have heard.
     all: usize,
     reached: usize,
@@ -146,7 +149,7 @@ impl Receipts {
     /// Tells these carriers, besides those that are being told.
     pub(crate) fn tell(
         &mut self,
-        id: PacketId,
+        (id, is_part): (PacketId, bool),
         secret: &DeleteSecret,
         carriers: impl IntoIterator<Item = PeerId>,
         now: Time,
@@ -162,6 +165,7 @@ impl Receipts {
         }
         let receipt = this.receipts.entry(id).or_insert_with(|| Receipt {
             secret: secret.clone(),
+            is_part,
             all: 0,
             reached: 0,
             carriers: BTreeMap::new(),
@@ -210,8 +214,8 @@ impl Receipts {
                 && let Some(telling) = receipt.carriers.get_mut(&carrier)
             {
                 telling.open = true;
-                let secret = receipt.secret.clone();
-                tasks.push((carrier, Task::Receipt { id, secret }));
+                let (secret, topic) = (receipt.secret.clone(), Topic::of(id, receipt.is_part));
+                tasks.push((carrier, Task::Receipt { id, secret, topic }));
             }
         }
         tasks
@@ -266,8 +270,8 @@ mod tests {
     fn every_carrier_is_told_until_it_has_heard_and_a_dead_one_five_times() {
         let secret = DeleteSecret::new([2; 16]);
         let mut receipts = Receipts::default();
-        receipts.tell(ID, &secret, [peer(1), peer(2)], Time::ZERO);
-        receipts.tell(ID, &secret, [peer(2)], Time::ZERO);
+        receipts.tell((ID, false), &secret, [peer(1), peer(2)], Time::ZERO);
+        receipts.tell((ID, false), &secret, [peer(2)], Time::ZERO);
         assert_eq!(receipts.poll(Time::ZERO, |_| true).len(), 2);
         assert_eq!(
             (
@@ -295,16 +299,21 @@ mod tests {
         let secret = DeleteSecret::new([2; 16]);
         let carrier = peer(1);
         for n in 0..RECEIPTS_MAX as u128 + 5 {
-            receipts.tell(PacketId(n.to_be_bytes()), &secret, [carrier], Time::ZERO);
+            receipts.tell(
+                (PacketId(n.to_be_bytes()), false),
+                &secret,
+                [carrier],
+                Time::ZERO,
+            );
         }
         assert_eq!(receipts.len(), RECEIPTS_MAX);
         // What only waits for somebody who is away gives its place.
         let (new, first) = (PacketId([0xff; 16]), PacketId(7_u128.to_be_bytes()));
-        receipts.tell(new, &secret, [carrier], Time::ZERO);
+        receipts.tell((new, false), &secret, [carrier], Time::ZERO);
         assert!(receipts.secret(new).is_none());
         receipts.poll(Time::ZERO, |_| true);
         receipts.told(first, carrier, false, Time::ZERO);
-        receipts.tell(new, &secret, [carrier], Time::ZERO);
+        receipts.tell((new, false), &secret, [carrier], Time::ZERO);
         assert!(receipts.secret(new).is_some() && receipts.secret(first).is_none());
         assert_eq!(receipts.len(), RECEIPTS_MAX);
     }

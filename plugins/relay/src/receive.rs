@@ -95,7 +95,7 @@ pub(crate) fn settle_received(
                     errands.add(carrier, task, now.time);
                 }
             }
-            Task::Look { token, .. } => {
+            Task::Look { token, topic, .. } => {
                 let tag = token.tag();
                 gatherer.looked(tag, &carrier);
                 collector.looked(tag, &carrier);
@@ -107,8 +107,13 @@ pub(crate) fn settle_received(
                 {
                     // Whoever keeps a fragment knows its tag, and may put something else under it in front.
                     if left > 0 && (gatherer.wants(tag) || collector.wants(tag)) {
-                        let (token, after) = (*token, packet.id());
-                        errands.add(carrier, Task::Look { token, after }, now.time);
+                        let (token, after, topic) = (*token, packet.id(), *topic);
+                        let task = Task::Look {
+                            token,
+                            after,
+                            topic,
+                        };
+                        errands.add(carrier, task, now.time);
                     }
                     let carrier = Some(carrier);
                     brought.write(PacketBrought {

@@ -238,15 +238,16 @@ pub(crate) fn run_repair(
             let mut again = false;
             for action in actions {
                 match action {
-                    Action::Dial(carrier) => {
+                    Action::Dial(lane) => {
+                        let (carrier, _) = lane;
                         if let Some(link) = main(carrier) {
-                            state.errands.dialling(carrier, link, now);
+                            state.errands.dialling(lane, link, now);
                             state.errands.link_up(link, now);
                             again = true;
                             continue;
                         }
                         let Some(candidate) = state.candidate(&carrier) else {
-                            state.errands.unreachable(carrier, now);
+                            state.errands.unreachable(lane, now);
                             continue;
                         };
                         let (address, id) = (candidate.address, Some(carrier));
@@ -259,7 +260,7 @@ pub(crate) fn run_repair(
                             id,
                             anonymous,
                         });
-                        state.errands.dialling(carrier, link, now);
+                        state.errands.dialling(lane, link, now);
                         state.dialled.insert(link, Some(now));
                     }
                     Action::Send { link, request } => {
@@ -297,7 +298,7 @@ fn asked(task: &Task, request: u32) -> Option<Frame> {
             until: *until,
         },
         Task::Pull { id } => Frame::Pull { request, id: *id },
-        Task::Receipt { id, secret } => Frame::Receipt {
+        Task::Receipt { id, secret, .. } => Frame::Receipt {
             request,
             id: *id,
             secret: secret.clone(),

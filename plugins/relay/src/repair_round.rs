@@ -18,6 +18,7 @@ use crate::placement::{Candidate, distance};
 use crate::rows::{ListedRow, is_within};
 use crate::task::Task;
 use crate::tombstones::Tombstones;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::prelude::Entity;
 use dunlin_net::PeerId;
@@ -305,7 +306,15 @@ impl State {
                 if round.receipts < REPAIR_RECEIPTS_MAX {
                     round.receipts += 1;
                     let secret = secret.clone();
-                    self.errands.add(carrier, Task::Receipt { id, secret }, now);
+                    self.errands.add(
+                        carrier,
+                        Task::Receipt {
+                            id,
+                            secret,
+                            topic: Topic::Carried,
+                        },
+                        now,
+                    );
                 }
                 continue;
             }

@@ -344,12 +344,16 @@ impl Rooms {
                 }
                 None
             }
-            Task::Look { token, .. } => {
+            Task::Look { token, topic, .. } => {
                 let tag = token.tag();
                 this.gatherer.looked(tag, &carrier);
                 let (packet, left) = done.answer.as_ref()?.fetched()?;
-                let (token, after) = (*token, packet.id());
-                (left > 0 && this.gatherer.wants(tag)).then_some(Task::Look { token, after })
+                let (token, after, topic) = (*token, packet.id(), *topic);
+                (left > 0 && this.gatherer.wants(tag)).then_some(Task::Look {
+                    token,
+                    after,
+                    topic,
+                })
             }
             _ => None,
         }

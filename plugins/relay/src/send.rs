@@ -162,7 +162,9 @@ pub(crate) fn settle_sent(
         };
         let (carrier, answer) = (done.carrier, done.answer.clone());
         match &done.task {
-            Task::Deposit { message, packet } => {
+            Task::Deposit {
+                message, packet, ..
+            } => {
                 let address = carriers.address(&carrier);
                 let id = packet.id();
                 if answer.is_none() && done.asked {
@@ -173,7 +175,7 @@ pub(crate) fn settle_sent(
                     errands.add(carrier, task, now.time);
                 }
             }
-            Task::Ask { message, id } => {
+            Task::Ask { message, id, .. } => {
                 let word = outbox.answered(*message, *id, carrier, answer, now.time);
                 if word == Word::Forged {
                     drops.count(DropReason::ProofForged);
@@ -193,7 +195,7 @@ pub(crate) fn settle_sent(
                         .map(|carrier| carrier.id)
                         .collect();
                         let holders = holders.filter(|holder| !near.contains(holder));
-                        receipts.tell(id, &secret, holders, now.time);
+                        receipts.tell((id, is_part), &secret, holders, now.time);
                     }
                 }
             }

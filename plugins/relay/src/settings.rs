@@ -25,8 +25,7 @@ use crate::seen::Seen;
 use crate::tombstones::Tombstones;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{ClockError, Now, Timers};
-use dunlin_net::Bandwidth;
-use dunlin_net::{About, Identity, LinkSettings};
+use dunlin_net::{About, Bandwidth, CircuitUse, Identity, LinkSettings};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -41,6 +40,8 @@ pub struct RelaySettings {
     pub hand_over: bool,
     /// Packets taken in and given out for others, in bytes a second; 0 carries nothing, none is no limit.
     pub bandwidth: Option<u64>,
+    /// Whether carriers are asked through neighbours, so that they do not see where the node is.
+    pub circuits: CircuitUse,
     /// A folder for own messages that are under way; without it they are gone when the program ends.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had; without it one may be shown twice after a restart.
@@ -56,6 +57,7 @@ impl Default for RelaySettings {
             cache_bytes: CACHE_BYTES,
             hand_over: false,
             bandwidth: None,
+            circuits: CircuitUse::default(),
             outbox: None,
             seen: None,
             prekeys: None,
@@ -70,6 +72,7 @@ pub(crate) struct Section {
     cache_bytes: Option<u64>,
     bandwidth: Option<u64>,
     carry: Option<bool>,
+    circuits: Option<CircuitUse>,
     hand_over: Option<bool>,
     outbox: Option<PathBuf>,
     seen: Option<PathBuf>,
@@ -83,6 +86,7 @@ impl Section {
             cache_bytes: self.cache_bytes.unwrap_or(program.cache_bytes),
             hand_over: self.hand_over.unwrap_or(program.hand_over),
             bandwidth: self.bandwidth.or(program.bandwidth),
+            circuits: self.circuits.unwrap_or(program.circuits),
             outbox: self.outbox.or(program.outbox),
             seen: self.seen.or(program.seen),
             prekeys: self.prekeys.or(program.prekeys),
@@ -141,6 +145,8 @@ fn equip_all(
         if settings.carry {
             link.about = link.about.and(About::CARRIES);
         }
+        link.circuits = settings.circuits;
+        let apart = settings.circuits != CircuitUse::Off;
         let mut outbox = Outbox::default();
         if let Some(dir) = &settings.outbox {
             let damaged = outbox_disk::load(dir, &mut outbox, now.time, unix_ms)
@@ -186,7 +192,7 @@ fn equip_all(
                 Mirror::default(),
                 Carriers::default(),
             ),
-            (Errands::default(), outbox, Receipts::default()),
+            (Errands::new(apart), outbox, Receipts::default()),
             (
                 Fetcher::default(),
                 (DayKeys::default(), prekeys, PrekeyBook::default()),

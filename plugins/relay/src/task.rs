@@ -2,6 +2,7 @@
 
 use crate::frames::Frame;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag, Token};
+use crate::topic::Topic;
 use dunlin_net::PeerId;
 
 /// What is asked of one carrier.
@@ -10,6 +11,7 @@ pub(crate) enum Task {
     Deposit {
         message: MessageId,
         packet: Packet,
+        topic: Topic,
     },
     /// Whether it has what we keep for others, since we leave;
     Count {
@@ -22,6 +24,7 @@ pub(crate) enum Task {
     Ask {
         message: MessageId,
         id: PacketId,
+        topic: Topic,
     },
     Fetch {
         day: u16,
@@ -30,6 +33,7 @@ pub(crate) enum Task {
     Look {
         token: Token,
         after: PacketId,
+        topic: Topic,
     },
     /// The record of somebody's prekeys.
     Prekeys {
@@ -61,10 +65,26 @@ pub(crate) enum Task {
     Receipt {
         id: PacketId,
         secret: DeleteSecret,
+        topic: Topic,
     },
 }
 
 impl Task {
+    /// Over which of our links with the carrier it goes.
+    pub(crate) fn topic(&self) -> Topic {
+        match self {
+            Task::Deposit { topic, .. }
+            | Task::Ask { topic, .. }
+            | Task::Look { topic, .. }
+            | Task::Receipt { topic, .. } => *topic,
+            Task::Prekeys { token, .. } => Topic::Packet(token.tag().0),
+            Task::Fetch { .. } | Task::Subscribe { .. } => Topic::Mailbox,
+            Task::Lane { .. } | Task::Attend { .. } => Topic::Rooms,
+            Task::Count { .. } | Task::HandOver { .. } => Topic::Carried,
+            Task::List { .. } | Task::Pull { .. } => Topic::Carried,
+        }
+    }
+
     pub(crate) fn is_answered_by(&self, frame: &Frame) -> bool {
         use crate::frames as f;
         matches!(

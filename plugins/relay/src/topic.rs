@@ -1,0 +1,43 @@
+//! What must not be seen to belong together goes over different links. PROTOCOL 4.7
+
+use crate::packet::{PacketId, Tag};
+
+/// What a link to a carrier is for. Errands of different topics go over different links, through different neighbours where there are some, so that the
+/// carrier does not learn that they are one node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    /// Anything: of a node that shows its address all the same.
+    Any,
+    /// What lies in its mailbox: the tags of all days.
+    Mailbox,
+    /// What is said in its rooms.
+    Rooms,
+    /// Parts of larger content, which are too many for a link each.
+    Content,
+    /// What it keeps for others.
+    Carried,
+    /// One packet, by its id or its one-time tag.
+    Packet([u8; 16]),
+}
+
+impl Topic {
+    /// The least and the greatest, in their order.
+    pub(crate) const FIRST: Topic = Topic::Any;
+    pub(crate) const LAST: Topic = Topic::Packet([0xff; 16]);
+
+    /// Of one packet, or of all parts of larger content.
+    pub(crate) fn of(id: PacketId, is_part: bool) -> Topic {
+        match is_part {
+            true => Topic::Content,
+            false => Topic::Packet(id.0),
+        }
+    }
+
+    /// The same, by the tag under which it is looked for.
+    pub(crate) fn under(tag: Tag, is_part: bool) -> Topic {
+        match is_part {
+            true => Topic::Content,
+            false => Topic::Packet(tag.0),
+        }
+    }
+}
