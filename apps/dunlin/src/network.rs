@@ -53,6 +53,7 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
             cache_bytes: role.carry.map_or(CACHE_BYTES, |carry| carry.cache),
             bandwidth: role.carry.and_then(|carry| carry.bandwidth),
             hand_over: role.carry.is_some(),
+            circuits: network.links.circuits,
             outbox: role.keep.then(|| home.join("outbox")),
             // Whoever opens it writes it anew, and only one process may: the one that receives.
             seen: (role.keep && role.control).then(|| home.join("seen")),

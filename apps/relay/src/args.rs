@@ -1,6 +1,7 @@
 //! The daemon's options, and those that `dunlin relay` has as well.
 
 use crate::Entry;
+use dunlin_net::CircuitUse;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,6 +16,10 @@ pub struct LinkArgs {
     /// Somebody to begin with, as ADDR:PORT or ID@ADDR:PORT; may be repeated
     #[arg(long = "peer", value_name = "[ID@]ADDR:PORT", value_parser = Entry::read)]
     pub peers: Vec<Entry>,
+    /// Ask carriers through neighbours, so that they do not see this device's address: off, prefer, or require (then nothing leaves while no
+    /// neighbour leads there); `circuits` in dunlin.toml goes before it
+    #[arg(long, value_name = "USE", default_value = "prefer")]
+    pub circuits: CircuitUse,
 }
 
 /// What a relay may use for others.

@@ -42,7 +42,10 @@ impl Device<'_> {
             (IoPlugin, SignalsPlugin),
             NodeSocketsPlugin, // No calls that open sockets for whoever asks.
             LinkPlugin,
-            self.relay,
+            RelayPlugin {
+                circuits: self.links.circuits,
+                ..self.relay
+            },
         ));
         if let Some(path) = self.control {
             app.add_plugins(ControlPlugin { path });

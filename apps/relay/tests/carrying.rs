@@ -3,7 +3,7 @@
 mod rig;
 
 use dunlin_engine::{Client, Config, Grants, Threaded};
-use dunlin_net::{Identity, KeyFile};
+use dunlin_net::{CircuitUse, Identity, KeyFile};
 use dunlin_relay::{Card, Mailbox, RelayPlugin};
 use dunlin_relayd::{Device, Entry, LinkArgs, read_or_make};
 use rig::{Daemon, ask, until};
@@ -26,6 +26,7 @@ impl Sender {
         let links = LinkArgs {
             listen: "127.0.0.1:0".parse().expect("an address"),
             peers: vec![Entry::read(&relay.entry).expect("an entry")],
+            circuits: CircuitUse::Prefer,
         };
         let device = Device {
             config: Config::default(),

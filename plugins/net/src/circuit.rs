@@ -131,7 +131,6 @@ impl Circuits {
         self.rows.remove(&hop)
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -7,7 +7,7 @@ use crate::frame::{Refused, refusal};
 use crate::limits::CIRCUIT_LINK_IDLE;
 use crate::link_table::Held;
 use crate::nested::elsewhere;
-use crate::pass::{handle, pass, refuse, say_closed};
+use crate::pass::{Why, handle, pass, refuse, say_closed};
 use crate::{CloseReason, DownReason, DropReason};
 use dunlin_engine::Due;
 use dunlin_engine::bevy_ecs::prelude::*;
@@ -24,7 +24,11 @@ pub(crate) fn on_circuit_close(
     desk: &mut Desk,
 ) -> Result<(), DropReason> {
     let handle = handle(body)?;
-    ended(parts, Hop { link, handle }, desk);
+    let why = match body.get(4).ok_or(DropReason::FrameMalformed)? {
+        0 => Why::HungUp,
+        _ => Why::Lost,
+    };
+    ended(parts, Hop { link, handle }, why, desk);
     Ok(())
 }
 
@@ -43,12 +47,12 @@ pub(crate) fn on_refused(parts: &mut PartsItem, link: Entity, refused: &Refused,
         .map(|(hop, _)| hop)
         .collect();
     for hop in over {
-        ended(parts, hop, desk);
+        ended(parts, hop, Why::Lost, desk);
     }
 }
 
 /// A circuit is over on the side of this link; so it is on its other.
-fn ended(parts: &mut PartsItem, hop: Hop, desk: &mut Desk) {
+fn ended(parts: &mut PartsItem, hop: Hop, why: Why, desk: &mut Desk) {
     let circuits = parts.links.circuits_mut();
     let Some(circuit) = circuits.remove(hop) else {
         return;
@@ -61,7 +65,7 @@ fn ended(parts: &mut PartsItem, hop: Hop, desk: &mut Desk) {
                 .is_some_and(|link| link.opening().is_some());
             let over = match waits {
                 true => elsewhere(parts, nested, desk).err(),
-                false => Some(DownReason::Lost),
+                false => Some(why.reason()),
             };
             end_link(parts, nested, over, desk);
         }
@@ -71,14 +75,14 @@ fn ended(parts: &mut PartsItem, hop: Hop, desk: &mut Desk) {
                 .iter()
                 .find(|(_, link)| link.is_at(hop.address()));
             if let Some(nested) = nested.map(|(entity, _)| entity) {
-                end_link(parts, nested, Some(DownReason::Lost), desk);
+                end_link(parts, nested, Some(why.reason()), desk);
             }
         }
         End::On(other) => match circuits.remove(other) {
             Some(circuit) if circuit.asked && !circuit.open => {
                 refuse(other, refusal::UNREACHED, desk)
             }
-            Some(_) => say_closed(other, desk),
+            Some(_) => say_closed(other, why, desk),
             None => {}
         },
         End::Waits { .. } => {}
@@ -99,8 +103,8 @@ pub(crate) fn close(parts: &mut PartsItem, hop: Hop, desk: &mut Desk) {
         .circuits()
         .is_some_and(|circuits| circuits.get(hop).is_some())
     {
-        say_closed(hop, desk);
-        ended(parts, hop, desk);
+        say_closed(hop, Why::Lost, desk);
+        ended(parts, hop, Why::Lost, desk);
     }
 }
 
@@ -118,7 +122,7 @@ pub(crate) fn link_down(
     if let Some(hop) = Hop::of(address) {
         let circuits = parts.links.circuits_mut();
         if circuits.remove(hop).is_some() {
-            say_closed(hop, desk);
+            say_closed(hop, Why::HungUp, desk);
         }
         return;
     }
@@ -132,7 +136,7 @@ pub(crate) fn link_down(
         circuits.waiting(entity),
     );
     for hop in over {
-        ended(parts, hop, desk);
+        ended(parts, hop, Why::Lost, desk);
     }
     for (hop, to) in waiting {
         // They may have dialled us meanwhile.

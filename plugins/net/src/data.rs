@@ -201,8 +201,8 @@ pub(crate) fn on_pong(
     desk.frame_out(entity, kind::OBSERVED, observed);
 }
 
-/// Both sides have proved themselves.
-fn come_up(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
+/// Both sides have proved themselves; or the responder has, and we who hide begin to ask.
+pub(crate) fn come_up(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) {
     let (node, now) = (parts.node, desk.time());
     let Some(link) = parts.links.get_mut(entity) else {
         return;

@@ -29,7 +29,7 @@ pub mod kind {
     pub const CIRCUIT_OPENED: u8 = 0x0a;
     /// A datagram in it. Body: handle (4), datagram.
     pub const CIRCUIT_DATA: u8 = 0x0b;
-    /// It is over. Body: handle (4).
+    /// It is over. Body: handle (4), reason (1).
     pub const CIRCUIT_CLOSE: u8 = 0x0c;
     /// From here on an unknown type is skipped in silence.
     pub const SKIPPABLE: u8 = 0xc0;

@@ -93,6 +93,9 @@ fn keep(parts: &mut PartsItem, entity: Entity, desk: &mut Desk) -> Result<(), Do
     }
     nested::on_time(parts, entity, desk)?;
     let link = parts.links.get_mut(entity).ok_or(DownReason::Lost)?;
+    if link.is_unheard(now) {
+        return Err(DownReason::Lost);
+    }
     if !link.is_up() {
         let under_way = link.dial.is_some() || link.greeting.is_some() || link.opening().is_some();
         return if under_way {

@@ -47,7 +47,9 @@ pub(crate) const HALF_OPEN_AGE_MAX: Duration = HANDSHAKE_AGE_MAX;
 // PROTOCOL 5
 pub(crate) const DIALS_MAX: usize = 256;
 /// Links and dials of a node together.
-pub const LINK_ROWS_MAX: usize = LINKS_MAX + DIALS_MAX;
+pub const LINK_ROWS_MAX: usize = LINKS_MAX + 2 * NESTED_MAX + DIALS_MAX;
+/// Ends of circuits at a node: of each that it passes on two, and one of each that it has itself.
+pub const CIRCUIT_ENDS_MAX: usize = 2 * CIRCUITS_MAX + NESTED_MAX;
 
 /// Circuits that others have through a node, or to it. A node nests no more than half as many links of its own.
 // PROTOCOL 5

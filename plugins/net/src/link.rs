@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// A datagram that came in on a node's socket. Written by `UdpPlugin` (or a simulated network) in `Ingest`, read in `Decode`.
 #[derive(Message, Clone, Debug)]
@@ -105,6 +106,19 @@ pub enum CircuitUse {
     Prefer,
     /// Through a neighbour, or not at all.
     Require,
+}
+
+impl FromStr for CircuitUse {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CircuitUse, String> {
+        match text {
+            "off" => Ok(CircuitUse::Off),
+            "prefer" => Ok(CircuitUse::Prefer),
+            "require" => Ok(CircuitUse::Require),
+            _ => Err(String::from("expected off, prefer or require")),
+        }
+    }
 }
 
 /// On a [`Node`](dunlin_engine::Node) with an [`Identity`](crate::Identity): how it behaves as one end of links. Read when a

@@ -4,7 +4,7 @@ use crate::address::{ADDRESS_BYTES, Packed};
 use crate::handshake::{Established, Initiation};
 use crate::limits::{
     ANSWER_MAX, HANDSHAKE_AGE_MAX, PREVIOUS_SILENCE_MAX, SESSION_AGE_MAX, SESSION_REKEY_AGE,
-    TIMER_SLACK,
+    TIMER_SLACK, UNHEARD_MAX,
 };
 use crate::moment::Moment;
 use crate::nested::Opening;
@@ -182,6 +182,26 @@ impl Link {
             retry: Retry::new(now),
             third: established.third,
         }));
+    }
+
+    /// Where we hide, what we ask goes with our greeting: the responder has proved itself, and will answer or not. Says whether that is so.
+    // PROTOCOL 2.2
+    pub(crate) fn speaks_first(&mut self, now: Time) -> bool {
+        let first = self.hidden.is_some() && !self.is_up && self.current.is_none();
+        if let (true, Some(next)) = (first, self.next.take_if(|_| first)) {
+            self.take_over(*next, now);
+        }
+        first
+    }
+
+    /// Whether we spoke first, and have heard nothing for longer than a responder takes that has not forgotten the session.
+    pub(crate) fn is_unheard(&self, now: Time) -> bool {
+        let greeting = self
+            .greeting
+            .as_ref()
+            .map(|greeting| greeting.retry.started);
+        let first = self.hidden.is_some() && self.is_up && greeting == Some(self.since);
+        first && now - self.since >= UNHEARD_MAX
     }
 
     /// The initiator of a session proved itself: it takes over. One that we began meanwhile stays able to receive, for the

@@ -68,6 +68,12 @@ impl Links {
         self.half_open.len()
     }
 
+    /// Ends of circuits: its own, those of others that end here, and both of each that it passes on.
+    #[must_use]
+    pub fn circuit_ends(&self) -> usize {
+        self.circuits().map_or(0, Circuits::len)
+    }
+
     /// Where the peer at the other end of a link sees this node, if it said.
     #[must_use]
     pub fn observed(&self, link: Entity) -> Option<SocketAddr> {
@@ -233,8 +239,7 @@ impl Links {
     /// Entries of all tables together.
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
-        let circuits = self.circuits().map_or(0, Circuits::len);
-        let tables = self.half_open.len() + self.admission.len() + circuits;
+        let tables = self.half_open.len() + self.admission.len() + self.circuit_ends();
         self.rows.len() + self.places.len() + tables
     }
 }

@@ -6,6 +6,7 @@ use crate::dial::begin;
 use crate::frame::kind;
 use crate::limits::{CIRCUIT_TRIES, CIRCUIT_WAIT, NESTED_MAX};
 use crate::link_state::Link;
+use crate::pass::{Why, say_closed};
 use crate::retry::{Again, Retry};
 use crate::{ADDRESS_BYTES, CircuitUse, DownReason, PeerId, Prefix, encode_address};
 use bytes::BufMut;
@@ -204,11 +205,7 @@ pub(crate) fn on_time(
             Ok(())
         }
         Some((hop, _)) => {
-            desk.frame_out(
-                hop.link,
-                kind::CIRCUIT_CLOSE,
-                hop.handle.to_le_bytes().to_vec(),
-            );
+            say_closed(hop, Why::HungUp, desk);
             elsewhere(parts, entity, desk)
         }
         // Nobody to ask yet: a node that has just begun may soon have somebody.

@@ -11,7 +11,7 @@ use crate::frame::{Refused, kind, refusal};
 use crate::limits::CIRCUIT_LINK_IDLE;
 use crate::link_state::Purpose;
 use crate::nested::{opened, send_open, smaller};
-use crate::{Dial, DropReason, FrameKinds, PeerId};
+use crate::{CloseReason, Dial, DownReason, DropReason, FrameKinds, PeerId};
 use bytes::Bytes;
 use dunlin_engine::bevy_ecs::prelude::*;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -239,7 +239,7 @@ pub(crate) fn on_circuit(
     let now = desk.time();
     let circuits = parts.links.circuits_mut();
     let Some(circuit) = circuits.get_mut(hop) else {
-        say_closed(hop, desk); // Theirs goes on as if it were there.
+        say_closed(hop, Why::Lost, desk); // Theirs goes on as if it were there.
         return Err(DropReason::NoCircuit);
     };
     circuit.used = now;
@@ -270,12 +270,30 @@ fn send_on(hop: Hop, datagram: &[u8], desk: &mut Desk) {
     desk.frame_out(hop.link, kind::CIRCUIT_DATA, body);
 }
 
-pub(crate) fn say_closed(hop: Hop, desk: &mut Desk) {
-    desk.frame_out(
-        hop.link,
-        kind::CIRCUIT_CLOSE,
-        hop.handle.to_le_bytes().to_vec(),
-    );
+/// Why a circuit ends. The numbers are the protocol's.
+// PROTOCOL 2.5
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// One of its ends ended it.
+    HungUp = 0,
+    /// A link on its way is gone, or does not know it.
+    Lost = 1,
+}
+
+impl Why {
+    /// What this is to a link that was nested in it.
+    pub(crate) fn reason(self) -> DownReason {
+        match self {
+            Why::HungUp => DownReason::Closed(CloseReason::Idle),
+            Why::Lost => DownReason::Lost,
+        }
+    }
+}
+
+pub(crate) fn say_closed(hop: Hop, why: Why, desk: &mut Desk) {
+    let mut body = hop.handle.to_le_bytes().to_vec();
+    body.push(why as u8);
+    desk.frame_out(hop.link, kind::CIRCUIT_CLOSE, body);
 }
 
 /// A link came up: circuits that waited for it go on.

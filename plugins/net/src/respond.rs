@@ -1,6 +1,7 @@
 //! Handshakes that others begin, and answers to our own. PROTOCOL 2.2.
 
 use crate::circuit::Hop;
+use crate::data::come_up;
 use crate::datagram::{Header, Kind};
 use crate::desk::{Desk, PartsItem, greet};
 use crate::half_open::HalfOpen;
@@ -181,7 +182,12 @@ pub(crate) fn on_second(
         (link.dial, link.over) = (None, Some(reason));
     } else {
         link.establish(established, now);
+        let speaks_first = link.speaks_first(now);
         greet(parts, entity, desk);
+        if speaks_first {
+            parts.links.reindex(entity);
+            come_up(parts, entity, desk);
+        }
     }
     parts.links.reindex(entity);
     if let Some(link) = parts.links.get_mut(entity) {

@@ -319,10 +319,10 @@ impl Outbox {
                     }));
                 }
                 if now >= part.ask {
-                    for carrier in part.stored.keys() {
-                        if may_reach(carrier) && part.asking.insert(*carrier) {
+                    for carrier in part.in_turn() {
+                        if may_reach(&carrier) && part.asking.insert(carrier) {
                             let (message, id) = (*id, part.packet.id());
-                            tasks.push((*carrier, Task::Ask { message, id, topic }));
+                            tasks.push((carrier, Task::Ask { message, id, topic }));
                         }
                     }
                     part.ask = now + waits[usize::from(place > 0 || message.room.is_some())];

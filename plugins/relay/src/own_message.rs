@@ -16,6 +16,8 @@ const ASK_FIRST: Duration = Duration::from_secs(10);
 /// How often a sender asks for news: an eighth of how long it has been asking, between these.
 pub(crate) const ASK_MIN: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_mins(15);
+/// How many of those who have a copy are asked at a time.
+const ASKED_AT_ONCE: usize = 2;
 /// A message of 64 fragments would else ask 512 questions a second.
 const ASK_FRAGMENT_MIN: Duration = Duration::from_mins(2);
 
@@ -93,6 +95,8 @@ pub(crate) struct OwnPacket {
     pub(crate) avoided: BTreeMap<PeerId, Time>,
     pub(crate) look: Time,
     pub(crate) ask: Time,
+    /// Of those who have a copy, whose turn it is to be asked; none: all are.
+    pub(crate) turn: Option<usize>,
 }
 
 impl OwnPacket {
@@ -109,7 +113,20 @@ impl OwnPacket {
             avoided: BTreeMap::new(),
             look: now,
             ask: now,
+            turn: Some(0),
         }
+    }
+
+    /// Who is asked now. Each of them hears of its end, so that a few are enough, by turns.
+    pub(crate) fn in_turn(&mut self) -> Vec<PeerId> {
+        let all = self.stored.len();
+        let (from, count) = match self.turn {
+            Some(turn) => (turn % all.max(1), ASKED_AT_ONCE.min(all)),
+            None => (0, all),
+        };
+        self.turn = Some(from + count);
+        let holders = self.stored.keys().cycle().skip(from);
+        holders.take(count).copied().collect()
     }
 
     /// Who is to be given a copy now.
@@ -345,6 +362,7 @@ impl OwnMessage {
         for part in &mut self.parts {
             if !part.stored.is_empty() {
                 part.look = now + ASK_FIRST;
+                part.turn = None;
             }
         }
     }

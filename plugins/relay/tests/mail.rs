@@ -84,7 +84,11 @@ fn a_message_of_64_kib_comes_whole_though_its_sender_and_three_carriers_are_gone
     let sent = scene.call("relay.send", params, &file).unwrap();
     assert_eq!(sent.value["bytes"], 320 + 64 * 1_088);
     let id = sent.value["id"].as_str().unwrap().to_owned();
-    let copies = |scene: &Scene| all.iter().map(|carrier| scene.packets(*carrier)).sum::<usize>();
+    let copies = |scene: &Scene| {
+        all.iter()
+            .map(|carrier| scene.packets(*carrier))
+            .sum::<usize>()
+    };
     assert!((0..600).any(|_| {
         scene.run.run_for(seconds(1));
         copies(&scene) >= 65 * 8

@@ -157,6 +157,7 @@ impl<'a> Run<'a> {
         sim.prefixes(scenario.prefixes);
         sim.crypto(scenario.crypto);
         sim.keep_alive(scenario.keep_alive);
+        sim.circuits(scenario.circuits);
         sim.members.book_rows = book_rows(scenario.node_count());
         let mut random = crate::scenario::letters::plan(seed);
         let mut plan = Plan::default();

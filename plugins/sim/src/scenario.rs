@@ -10,6 +10,7 @@ mod write;
 use crate::nat_kind::NatKind;
 use crate::path::Path;
 use crate::sessions::{Sessions, Wave};
+use dunlin_net::CircuitUse;
 use keys::Tree;
 pub use letters::Letter;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub struct Scenario {
     /// Simulated unless said otherwise.
     #[serde(default, skip_serializing_if = "is_default")]
     pub keep_alive: KeepAlive,
+    /// Whether who hides goes through a neighbour: `"prefer"`, as nodes do unless told otherwise, `"require"` or `"off"`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub circuits: CircuitUse,
     /// The /16s of IPv4 that the nodes are spread over, 1 to 20,480.
     #[serde(default = "some_prefixes", skip_serializing_if = "is_some_prefixes")]
     pub prefixes: u32,

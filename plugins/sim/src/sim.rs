@@ -26,7 +26,7 @@ use crate::split::Split;
 use crate::wheel::TICK;
 use crate::wire::Network;
 use dunlin_engine::{App, Client, Grants, Plugins, StartError, Time, Timers, Virtual};
-use dunlin_net::LinkPlugin;
+use dunlin_net::{CircuitUse, LinkPlugin};
 use dunlin_relay::RelayPlugin;
 use lost_links::LostLinks;
 use mail::Mail;
@@ -60,6 +60,7 @@ pub struct Sim {
     stand_in: bool,
     /// Whether nodes notice by themselves that a link is dead.
     keep_alive: bool,
+    circuits: CircuitUse,
     pub(crate) run: Virtual,
     pub(crate) client: Client,
     pub(crate) members: Members,
@@ -124,6 +125,7 @@ impl Sim {
             seed: Seed(seed),
             stand_in: false,
             keep_alive: true,
+            circuits: CircuitUse::default(),
             run: Virtual::start(app, BEGIN_UNIX_MS)?.in_steps(TICK),
             client,
             members: Members::new()?,
@@ -166,6 +168,11 @@ impl Sim {
     /// Who notices that a link is dead. Before the first node.
     pub fn keep_alive(&mut self, keep_alive: KeepAlive) {
         self.keep_alive = keep_alive == KeepAlive::Simulated;
+    }
+
+    /// Whether who hides goes through a neighbour. Before the first node.
+    pub fn circuits(&mut self, circuits: CircuitUse) {
+        self.circuits = circuits;
     }
 
     /// Runs for `span` of virtual time.

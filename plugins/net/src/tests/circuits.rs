@@ -307,7 +307,7 @@ fn malformed_and_foreign_frames_are_dropped_and_open_nothing() {
     let (carol, first) = (scene.net.id(scene.carol), first_handle(&scene));
     let good = open_body(first, carol, at(CAROL));
     let not_ours = open_body(first ^ 1, carol, at(CAROL));
-    let bad: [(u8, &[u8], DropReason); 9] = [
+    let bad: [(u8, &[u8], DropReason); 10] = [
         (kind::CIRCUIT_OPEN, &[], DropReason::FrameMalformed),
         (kind::CIRCUIT_OPEN, &good[..54], DropReason::FrameMalformed),
         (kind::CIRCUIT_OPEN, &not_ours, DropReason::FrameMalformed),
@@ -316,6 +316,7 @@ fn malformed_and_foreign_frames_are_dropped_and_open_nothing() {
         (kind::CIRCUIT_DATA, &good[..3], DropReason::FrameMalformed),
         (kind::CIRCUIT_DATA, &good, DropReason::NoCircuit),
         (kind::CIRCUIT_CLOSE, &[1], DropReason::FrameMalformed),
+        (kind::CIRCUIT_CLOSE, &good[..4], DropReason::FrameMalformed),
         (
             kind::CIRCUIT_OPEN,
             &open_zero(&good),

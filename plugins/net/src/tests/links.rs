@@ -115,6 +115,40 @@ fn who_hides_is_seen_as_another_each_time() {
     assert_eq!(net.get::<crate::AddressBook>(alice).len(), 1);
 }
 
+// PROTOCOL 2.2
+#[test]
+fn who_hides_has_an_answer_after_three_round_trips_and_hears_if_there_is_none() {
+    let mut net = Net::new(seed());
+    let (alice, bob) = pair(&mut net);
+    net.wire().delay_ms = 100;
+    let (address, id) = (net.address(bob), net.id(bob));
+    let link = net.dial(alice, address, Some(id), true);
+    let began = net.run.now().time;
+    let up = net
+        .run
+        .run_until(seconds(2), |app| app.world().get::<Peer>(link).is_some());
+    assert!(up);
+    // Cookie and handshake; each way takes up to 200 ms.
+    assert!(net.run.now().time - began <= Duration::from_millis(820));
+    net.frame(link, 0x20, b"tea?");
+    net.run_for(Duration::from_millis(220));
+    assert!(
+        net.log()
+            .frames
+            .iter()
+            .any(|frame| frame.0 == bob && frame.2 == 0x20)
+    );
+    // The responder is gone right after its answer.
+    let other = net.dial(alice, address, Some(id), true);
+    net.run
+        .run_until(seconds(2), |app| app.world().get::<Peer>(other).is_some());
+    net.wire().loss_percent = 100;
+    net.wire().forget();
+    net.run_for(seconds(6));
+    let end = net.log().downs.iter().copied().find(|down| down.1 == other);
+    assert_eq!(end.map(|down| down.2), Some(DownReason::Lost));
+}
+
 #[test]
 fn a_dial_that_cannot_succeed_says_why() {
     let mut net = Net::new(seed());

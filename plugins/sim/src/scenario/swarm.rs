@@ -83,6 +83,7 @@ impl Scenario {
                 false => super::Crypto::StandIn,
             },
             keep_alive: super::KeepAlive::Simulated,
+            circuits: super::CircuitUse::Prefer,
             prefixes: lots.count(4..=count),
             joins_per_second: if lots.chance(50) {
                 lots.count(1..=20)

@@ -182,6 +182,7 @@ impl Sim {
             relay: RelaySettings {
                 carry: kind.carry,
                 cache_bytes: kind.cache_bytes,
+                circuits: self.circuits,
                 outbox: disk.as_ref().map(|folder| folder.join("outbox")),
                 seen: disk.as_ref().map(|folder| folder.join("seen")),
                 prekeys: disk.as_ref().map(|folder| folder.join("prekeys")),

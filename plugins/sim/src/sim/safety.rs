@@ -8,7 +8,7 @@ use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, Now, Time, Turn};
 use dunlin_net::{AddressBook, DatagramIn, DatagramOut, DownReason, FrameIn, Links, PeerDown};
 use dunlin_relay::limits::{
-    ERRAND_LINKS_MAX, INBOX_MAX, INDEX_BYTES, LARGE_PACKET_BYTES, OUTBOX_MAX, RECEIPTS_MAX,
+    ERRAND_LINKS_APART_MAX, INBOX_MAX, INDEX_BYTES, LARGE_PACKET_BYTES, OUTBOX_MAX, RECEIPTS_MAX,
     SEEN_MAX, SMALL_PACKET_BYTES, TOMBSTONES_BYTES,
 };
 use dunlin_relay::{
@@ -151,13 +151,18 @@ fn once_each(nodes: impl Iterator<Item = Entity>) -> impl Iterator<Item = Entity
 }
 
 fn link_fault(tables: &LinkTablesItem) -> Option<String> {
-    use dunlin_net::limits::{BOOK_ROWS_MAX, HALF_OPEN_MAX, LINK_ROWS_MAX};
+    use dunlin_net::limits::{BOOK_ROWS_MAX, CIRCUIT_ENDS_MAX, HALF_OPEN_MAX, LINK_ROWS_MAX};
     let twice = tables.host.twice;
     let dropped = || tables.drops.iter().map(|(_, dropped)| dropped).sum();
     let doubled = (twice > 0).then(|| twice_fault(twice, dropped())).flatten();
     doubled.or_else(|| {
         over_bound([
             ("links", tables.links.count(), LINK_ROWS_MAX),
+            (
+                "ends of circuits",
+                tables.links.circuit_ends(),
+                CIRCUIT_ENDS_MAX,
+            ),
             (
                 "half-open sessions",
                 tables.links.half_open(),
@@ -181,7 +186,7 @@ fn relay_fault(tables: &RelayTablesItem) -> Option<String> {
         ("own messages", outbox, 2 * OUTBOX_MAX),
         ("messages to confirm", inbox, INBOX_MAX),
         ("receipts", receipts, RECEIPTS_MAX),
-        ("links to carriers", links, ERRAND_LINKS_MAX),
+        ("links to carriers", links, ERRAND_LINKS_APART_MAX),
         ("seen ids", seen, SEEN_MAX),
     ])
 }
