@@ -5,7 +5,7 @@
 use crate::address::{ADDRESS_BYTES, Prefix, Scope, decode_address, encode_address};
 use crate::data::ask_for_peers;
 use crate::desk::{Desk, Fill, Parts, PartsItem};
-use crate::dial::start;
+use crate::dial::{end, start};
 use crate::feel::feel;
 use crate::frame::kind;
 use crate::limits::{
@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::link_state::{Link, Purpose};
 use crate::moment::Moment;
-use crate::{About, Bound, Dial, DropReason, KnownPeer, PeerId, book_file};
+use crate::{About, Bound, CloseReason, Dial, DropReason, KnownPeer, PeerId, book_file};
 use bevy_ecs::prelude::*;
 use bytes::BufMut;
 use dunlin_engine::{Due, bevy_ecs};
@@ -152,10 +152,9 @@ fn open_book(parts: &mut PartsItem) {
 }
 
 fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mut Desk) {
-    let own = parts
-        .links
-        .iter()
-        .filter(|(_, link)| link.purpose == Purpose::Chosen);
+    make_way(parts, bound, desk);
+    let chosen = |link: &Link| link.purpose == Purpose::Chosen && link.over.is_none();
+    let own = parts.links.iter().filter(|(_, link)| chosen(link));
     let mut own: Vec<SocketAddr> = own.map(|(_, link)| link.address()).collect();
     let target = parts.settings.outbound;
     let linked = linked(parts);
@@ -178,7 +177,10 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
         let unix_ms = desk.now.unix_ms_of(parts.clock);
         let chance = [(); 3].map(|()| parts.random.0.next_u64());
         let wanted = |peer: &KnownPeer| wanted(peer, bound, &own, &linked);
-        let Some(peer) = parts.book.draw(unix_ms, wanted, chance) else {
+        // Those who carry for others stay longer, and lead to carriers whom we hide from.
+        let carries = |peer: &KnownPeer| peer.about.carries() && wanted(peer);
+        let carrier = parts.book.draw(unix_ms, carries, chance);
+        let Some(peer) = carrier.or_else(|| parts.book.draw(unix_ms, wanted, chance)) else {
             break;
         };
         own.push(peer.address);
@@ -216,6 +218,25 @@ fn fill(parts: &mut PartsItem, bound: Option<SocketAddr>, first: bool, desk: &mu
     parts.links.fill_wait = wait;
     let at = desk.time() + wait;
     desk.timers.set::<Fill>(parts.node, at);
+}
+
+/// Ends a link with somebody who carries nothing, if the book knows a carrier to have one with instead: only carriers pass on what we hide, and
+/// the more of them, the less is seen through one. One at a time; a link that ends brings the next round.
+fn make_way(parts: &mut PartsItem, bound: Option<SocketAddr>, desk: &mut Desk) {
+    let chosen = |link: &Link| link.purpose == Purpose::Chosen && link.over.is_none();
+    let own = || parts.links.iter().filter(|(_, link)| chosen(link));
+    let Some((entity, _)) = own().find(|(_, link)| link.is_up() && !link.about.carries()) else {
+        return;
+    };
+    let others = own().filter(|(other, _)| *other != entity);
+    let others: Vec<SocketAddr> = others.map(|(_, link)| link.address()).collect();
+    let linked = linked(parts);
+    let carries = |peer: &KnownPeer| peer.about.carries() && wanted(peer, bound, &others, &linked);
+    let unix_ms = desk.now.unix_ms_of(parts.clock);
+    let known = parts.book.draw(unix_ms, carries, [0; 3]).is_some();
+    if let (true, Some(link)) = (known, parts.links.get_mut(entity)) {
+        end(link, entity, CloseReason::Idle, desk);
+    }
 }
 
 /// Whom no link is wanted with: the node itself, who has one, and who is being dialled. Sorted.

@@ -67,7 +67,7 @@ pub(crate) const CIRCUITS_ASKED_SECOND: u32 = 8;
 /// A circuit of others through which nothing came for so long makes room: PINGs come every 25 s.
 pub(crate) const CIRCUIT_IDLE: Duration = Duration::from_secs(120);
 /// Neighbours last chosen that are remembered, so that links to one peer go through different ones.
-pub(crate) const CIRCUITS_REMEMBERED: usize = 64;
+pub(crate) const CIRCUITS_REMEMBERED: usize = 512;
 /// How long a neighbour has to open a circuit, its own dial included, until another is asked; guess.
 pub(crate) const CIRCUIT_WAIT: Duration = Duration::from_millis(2_500);
 /// Neighbours that are asked for one link.

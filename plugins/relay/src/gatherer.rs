@@ -26,6 +26,8 @@ const WAIT_MIN: Duration = Duration::from_millis(300);
 const WAIT_MAX: Duration = Duration::from_mins(1);
 /// Where a fragment is, others of its message are on the way: what was asked for ever more seldom is asked for again this soon.
 const WAIT_NEWS: Duration = Duration::from_millis(600);
+/// Within this all fragments are first asked for.
+const SPREAD: Duration = Duration::from_secs(3);
 /// Carriers asked for a fragment at a time.
 const AT_ONCE: usize = 2;
 /// Before that no message gives its place to another: what exists is there by then.
@@ -66,6 +68,15 @@ struct Found {
     id: PacketId,
     part: Zeroizing<Vec<u8>>,
     carriers: BTreeSet<PeerId>,
+}
+
+/// When a fragment is first asked for: not all at once, or a carrier that has two of them would know them by the time. What the chance comes from no
+/// carrier knows.
+// PROTOCOL 4.7
+fn spread(message: MessageId, n: usize) -> Duration {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&message.0).update(&n.to_le_bytes());
+    SPREAD * u32::from(hasher.finalize().as_bytes()[0]) / 256
 }
 
 impl Gatherer {
@@ -145,12 +156,13 @@ impl Gatherer {
             };
             self.0.remove(&id);
         }
-        let row = |key| Row {
+        let message = opened.message;
+        let row = |(n, key): (usize, FragmentKey)| Row {
             key,
             found: None,
             asking: BTreeSet::new(),
             asked: 0,
-            next: now,
+            next: now + spread(message, n),
             wait: WAIT_MIN,
         };
         let gathering = Gathering {
@@ -160,7 +172,7 @@ impl Gatherer {
             outline,
             tag: head.tag(),
             carriers: carrier.into_iter().collect(),
-            rows: opened.fragments.into_iter().map(row).collect(),
+            rows: opened.fragments.into_iter().enumerate().map(row).collect(),
             expires_ms: life::expiry_ms(head.day(), head.expiry_hours()),
             progress: now,
         };

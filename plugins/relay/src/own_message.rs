@@ -16,6 +16,8 @@ const ASK_FIRST: Duration = Duration::from_secs(10);
 /// How often a sender asks for news: an eighth of how long it has been asking, between these.
 pub(crate) const ASK_MIN: Duration = Duration::from_secs(1);
 const ASK_MAX: Duration = Duration::from_mins(15);
+/// Within this all fragments of a message leave.
+const SPREAD: Duration = Duration::from_secs(3);
 /// How many of those who have a copy are asked at a time.
 const ASKED_AT_ONCE: usize = 2;
 /// A message of 64 fragments would else ask 512 questions a second.
@@ -200,7 +202,27 @@ impl OwnMessage {
             ..OwnPacket::new(packet, now)
         });
         let parts = std::iter::once(head).chain(fragments).collect();
-        Self::new(to, parts, created_ms, now)
+        let mut message = Self::new(to, parts, created_ms, now);
+        message.spread(sealed.message, now);
+        message
+    }
+
+    /// Fragments leave at random within a few seconds: a carrier that gets two of them is not to know them by the time. Its chance comes from what only
+    /// sender and recipient know.
+    // PROTOCOL 4.7
+    fn spread(&mut self, secret: MessageId, now: Time) {
+        for part in &mut self.parts[1..] {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&secret.0).update(&part.packet.id().0);
+            let drawn = u16::from_le_bytes(
+                *hasher
+                    .finalize()
+                    .as_bytes()
+                    .first_chunk()
+                    .unwrap_or(&[0; 2]),
+            );
+            part.look = now + SPREAD * u32::from(drawn) / (1 << 16);
+        }
     }
 
     /// The same, to a room; its author stands for whom it is to.
