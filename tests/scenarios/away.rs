@@ -84,7 +84,8 @@ fn thirteen_days_later_it_is_still_there() {
     sim.run_until(minutes(2), |sim| sim.status(message) == State::Stored(8));
     sim.stop(alice);
     sim.run_for(days(13));
-    assert_eq!(sim.copies(message), 8);
+    // A copy whose taker did not get to say so comes on top.
+    assert!(sim.copies(message) >= 8);
     sim.start(bob);
     sim.run_until(minutes(1), |sim| sim.inbox(bob) == ["Tea at four?"]);
     sim.start(alice);

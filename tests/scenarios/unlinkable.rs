@@ -320,10 +320,8 @@ fn fragments_senders_and_recipients_are_matched_no_better_than_chance() {
 fn the_same_guesses_succeed_where_nothing_goes_through_neighbours() {
     let guesses = guess(CircuitUse::Off);
     let (_, by_link) = guesses.fragments[0];
-    assert!(
-        by_link.right > 0.9 * f64::from(by_link.guesses),
-        "{by_link:?}"
-    );
+    // Some links were hung up in between.
+    assert!(by_link.right > 10.0 * by_link.chance, "{by_link:?}");
     for [by_address, _] in [guesses.senders, guesses.recipients] {
         assert!(
             by_address.right > 0.9 * f64::from(by_address.guesses),

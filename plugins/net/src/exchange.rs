@@ -2,7 +2,7 @@
 //!
 //! (Later, beside `fill`: peers found on the LAN.)
 
-use crate::address::{ADDRESS_BYTES, Prefix, Scope, decode_address, encode_address};
+use crate::address::Prefix;
 use crate::data::ask_for_peers;
 use crate::desk::{Desk, Fill, Parts, PartsItem};
 use crate::dial::{end, start};
@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::link_state::{Link, Purpose};
 use crate::moment::Moment;
-use crate::{About, Bound, CloseReason, Dial, DropReason, KnownPeer, PeerId, book_file};
+use crate::{About, Bound, CloseReason, Dial, DropReason, KnownPeer, PeerId, PeerRow, book_file};
 use bevy_ecs::prelude::*;
 use bytes::BufMut;
 use dunlin_engine::{Due, bevy_ecs};
@@ -52,12 +52,11 @@ pub(crate) fn on_ask(
     let mut answer = Vec::with_capacity(4 + rows.len() * PEERS_ROW_BYTES);
     answer.put_slice(request);
     for peer in rows {
-        let minutes = unix_ms.saturating_sub(peer.last_heard) / 60_000;
-        answer.put_slice(peer.id.as_bytes());
-        answer.put_slice(&encode_address(peer.address));
-        answer.put_u8(peer.about.byte());
-        answer.put_u16_le(u16::try_from(minutes).unwrap_or(u16::MAX));
-        answer.put_u16_le(0);
+        let row = PeerRow {
+            minutes_up: 0,
+            ..PeerRow::of(&peer, unix_ms)
+        };
+        answer.put_slice(&row.encode());
     }
     desk.frame_out(entity, kind::PEERS, answer);
     Ok(())
@@ -103,20 +102,16 @@ fn read_row(
     row: &[u8],
     from: SocketAddr,
 ) -> Option<(PeerId, SocketAddr, About)> {
-    let (id, rest) = row.split_first_chunk::<32>()?;
-    let (address, rest) = rest.split_first_chunk::<ADDRESS_BYTES>()?;
-    let &[about, _, _, 0, 0] = rest else {
+    let row = PeerRow::decode(row.first_chunk()?)?;
+    if !row.is_meant(from) || row.minutes_up != 0 {
         return None;
-    };
-    let address = decode_address(address)?;
-    let meant = Scope::of(address.ip()) >= Scope::of(from.ip());
-    let about = About::from_byte(about).filter(|_| meant)?;
+    }
     // Checking an id takes a scalar multiplication; most rows name peers that are known.
-    let id = match parts.book.known(id) {
+    let id = match parts.book.known(&row.id) {
         Some(id) => id,
-        None => PeerId::checked(parts.identity.primitives(), *id).ok()?,
+        None => PeerId::checked(parts.identity.primitives(), row.id).ok()?,
     };
-    Some((id, address, about))
+    Some((id, row.address, row.about))
 }
 
 /// Sees to it that nodes have the links they want. In `Maintain`, set `NetSystems::Keep`.

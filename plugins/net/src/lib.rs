@@ -57,6 +57,7 @@ mod nested;
 pub mod noise;
 mod open;
 mod pass;
+mod peer_row;
 mod plugin;
 mod primitives;
 mod pulse;
@@ -85,6 +86,7 @@ pub use link::{
     FrameKinds, FrameOut, HangUp, LinkSettings, Listen, Peer, PeerDown, PeerSilent, PeerUp,
 };
 pub use link_table::Links;
+pub use peer_row::PeerRow;
 pub use plugin::LinkPlugin;
 pub use primitives::{Curve25519, Primitives};
 pub use sets::NetSystems;

@@ -162,10 +162,10 @@ pub(crate) const TIMER_SLACK: Duration = Duration::from_secs(5);
 
 /// Rows of a PEERS frame.
 // PROTOCOL 2.3
-pub(crate) const PEERS_ROWS_MAX: usize = 20;
+pub const PEERS_ROWS_MAX: usize = 20;
 /// Bytes of a row.
 // PROTOCOL 2.3
-pub(crate) const PEERS_ROW_BYTES: usize = 56;
+pub const PEERS_ROW_BYTES: usize = 56;
 /// One answer to PEERS_ASK a link in so long; more would let a stranger read the book out.
 pub(crate) const PEERS_ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// How often a node asks a peer for more, while it has too few links: as soon as that may answer again. The waits between its rounds

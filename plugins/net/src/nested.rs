@@ -67,14 +67,11 @@ pub(crate) fn open(
     }
 }
 
-/// Whether somebody to go through may come: not at a node that makes no links by itself, and is making none.
+/// Whether somebody to go through may come within moments: a link is being made, or there is none yet at a node that makes some.
 fn may_have_neighbours(parts: &PartsItem) -> bool {
-    let named = |link: &Link| link.hidden.is_none() && !link.anonymous && link.over.is_none();
-    parts.settings.outbound > 0
-        || parts
-            .links
-            .iter()
-            .any(|(_, link)| named(link) && !link.is_up())
+    let dialled = |link: &Link| link.hidden.is_none() && link.over.is_none() && !link.is_up();
+    let begins = parts.settings.outbound > 0 && parts.links.up_count() == 0;
+    begins || parts.links.iter().any(|(_, link)| dialled(link))
 }
 
 /// Asks the next neighbour, if there is one.

@@ -10,25 +10,24 @@ use crate::fetcher::Fetcher;
 use crate::frames::Frame;
 use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
+use crate::known_carriers::Carriers;
+use crate::limits::FOUND_MAX;
 use crate::listeners::{Receivers, RoomListeners, Watchers};
 use crate::mailbox::Claim;
 use crate::messages::{AnswerCame, ErrandDone, PacketBrought, Work};
 use crate::outbox::Outbox;
-use crate::placement::Candidate;
 use crate::prekey_search::PrekeyBook;
 use crate::receipts::Receipts;
 use crate::repair::Repair;
 use crate::rooms::Rooms;
 use crate::task::Task;
 use crate::topic::Topic;
-use dunlin_engine::bevy_ecs::change_detection::Tick;
-use dunlin_engine::bevy_ecs::{self, prelude::*};
-use dunlin_engine::{Due, Now, Time, Timers};
+use dunlin_engine::bevy_ecs::prelude::*;
+use dunlin_engine::{Due, Now, Timers};
 use dunlin_net::{
-    AddressBook, CloseReason, Dial, FrameOut, HangUp, Identity, Peer, PeerDown, PeerId, PeerUp,
+    AddressBook, CloseReason, Dial, FrameOut, HangUp, Identity, Peer, PeerDown, PeerUp,
 };
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Fires when a node's own side has something to do.
@@ -39,61 +38,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// and so often afterwards. A new link is a reason to look at once.
 const LOOK_SETTLED: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_mins(1);
-/// The address book notes every word of a peer, and is not read again for each.
-const READ_AGAIN: Duration = Duration::from_millis(250);
-
-/// On a node: the carriers that it knows, as placement sees them. Empty unless the node has work of its own.
-#[derive(Component, Default)]
-pub struct Carriers {
-    list: Vec<Candidate>,
-    as_of: Time,
-    book: Option<Tick>,
-}
-
-impl Carriers {
-    /// All of them, by id.
-    #[must_use]
-    pub fn list(&self) -> &[Candidate] {
-        &self.list
-    }
-
-    /// Where a carrier is.
-    #[must_use]
-    pub fn address(&self, id: &PeerId) -> Option<SocketAddr> {
-        self.at(id).map(|candidate| candidate.address)
-    }
-
-    fn at(&self, id: &PeerId) -> Option<&Candidate> {
-        let found = self.list.binary_search_by_key(id, |candidate| candidate.id);
-        found.ok().map(|at| &self.list[at])
-    }
-
-    /// Reads the address book again if it changed. Says whether there are other carriers than before.
-    pub(crate) fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) -> bool {
-        let changed = self.book != Some(book.last_changed());
-        if !changed || now - self.as_of < READ_AGAIN && !self.list.is_empty() {
-            return false;
-        }
-        let carriers = book
-            .entries()
-            .filter(|peer| peer.about.carries() && peer.id != me);
-        // PROTOCOL 3.6
-        let known = |id: &PeerId| self.at(id).map(|candidate| candidate.position);
-        let candidate = |peer: dunlin_net::KnownPeer| Candidate {
-            id: peer.id,
-            position: known(&peer.id).unwrap_or_else(|| peer.id.position()),
-            address: peer.address,
-            eligible: !peer.about.metered()
-                && u128::from(peer.seen_up_ms()) >= crate::limits::SEEN_UP.as_millis(),
-        };
-        let mut list: Vec<Candidate> = carriers.map(candidate).collect();
-        list.sort_by_key(|candidate| candidate.id);
-        let old = std::mem::replace(&mut self.list, list);
-        (self.as_of, self.book) = (now, Some(book.last_changed()));
-        old != self.list
-    }
-}
-
 /// What may keep a node at work.
 type Waiting<'a> = (&'a Receipts, &'a Inbox, (bool, bool), &'a PrekeyBook);
 
@@ -326,6 +270,7 @@ pub(crate) fn run_errands(
             outbox.next_due(),
             receipts.next_due(),
             prekeys.next_due(),
+            carriers.next_due(),
             fetching.then(|| fetcher.next_due()).flatten(),
             fetching.then(|| gatherer.next_due()).flatten(),
             fetching.then(|| collector.next_due()).flatten(),
@@ -396,6 +341,12 @@ fn asked(
         Task::Attend { tag } => Frame::Subscribe {
             request,
             claim: Claim::Once(rooms.token(*tag)?),
+        },
+        // PROTOCOL 3.13
+        Task::Find { target, .. } => Frame::Find {
+            request,
+            target: *target,
+            count: FOUND_MAX as u8,
         },
         // A carrier's own, over other links (`repair.rs`).
         Task::List { .. } | Task::Pull { .. } => return None,

@@ -180,11 +180,7 @@ impl Collector {
                     if may_reach(&carrier.id) && part.asking.insert(carrier.id) {
                         let (token, after) = (part.token, PacketId([0; 16]));
                         let topic = Topic::Content;
-                        let task = Task::Look {
-                            token,
-                            after,
-                            topic,
-                        };
+                        let task = Task::look(token, after, topic);
                         tasks.push((carrier.id, task));
                     }
                 }
@@ -192,6 +188,14 @@ impl Collector {
             }
         }
         tasks
+    }
+
+    /// The tags of the parts that are looked for.
+    pub(crate) fn tags_sought(&self) -> impl Iterator<Item = Tag> {
+        self.0
+            .values()
+            .flat_map(Collection::sought)
+            .map(|part| part.tag)
     }
 
     /// When [`poll`](Self::poll) has something to do next.

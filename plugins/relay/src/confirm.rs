@@ -2,9 +2,9 @@
 
 use crate::arrive::part_mark;
 use crate::cache::Cache;
-use crate::carriers::Carriers;
 use crate::collector::Collector;
 use crate::inbox::Inbox;
+use crate::known_carriers::Carriers;
 use crate::life::day_of;
 use crate::limits::{PART_PLACES, PLACES};
 use crate::messages::{PacketGone, Work};

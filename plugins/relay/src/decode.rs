@@ -4,7 +4,8 @@ use crate::answers::Reason;
 use crate::drops::{DropReason, Drops};
 use crate::frames::{self, Frame};
 use crate::messages::{
-    AnswerCame, ClaimShown, KnowledgeAsked, NeighbourAsked, PacketArrived, ReceiptShown, Wanted,
+    AnswerCame, CarriersAsked, ClaimShown, KnowledgeAsked, NeighbourAsked, PacketArrived,
+    ReceiptShown, Wanted,
 };
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_net::{FrameIn, FrameOut};
@@ -25,6 +26,7 @@ pub(crate) fn decode_frames(
     mut receipts: MessageWriter<ReceiptShown>,
     mut asked: MessageWriter<KnowledgeAsked>,
     mut neighbours: MessageWriter<NeighbourAsked>,
+    mut carriers: MessageWriter<CarriersAsked>,
     mut answers: MessageWriter<AnswerCame>,
     mut out: MessageWriter<FrameOut>,
 ) {
@@ -94,6 +96,19 @@ pub(crate) fn decode_frames(
                     peer,
                     request,
                     id,
+                });
+            }
+            Ok(Frame::Find {
+                request,
+                target,
+                count,
+            }) => {
+                carriers.write(CarriersAsked {
+                    node,
+                    peer,
+                    request,
+                    target,
+                    count,
                 });
             }
             Ok(Frame::List {

@@ -62,6 +62,8 @@ reasons! {
     NotNeighbour = "not a neighbour",
     /// Such a question of a neighbour that asked too often.
     TooManyLists = "too many lists",
+    /// A question for carriers of a link that asked too often.
+    TooManyFinds = "too many look-ups",
     /// A copy from a neighbour that is not what was asked for, or does not belong here.
     PulledUnfit = "pulled and unfit",
     /// An answer that nobody waits for: late, repeated, or made up.

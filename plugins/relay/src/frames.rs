@@ -1,11 +1,10 @@
 //! The relay's frames, and nothing about what they lead to. PROTOCOL 2.3
 
 use crate::answers::{Known, Outcome, Reason};
-use crate::fields::{BadFrame, Fields};
 use crate::mailbox::Claim;
 use crate::packet::{DeleteSecret, Packet, PacketId};
-use crate::rows::{self, ListedRow};
-use bytes::Bytes;
+use crate::rows::ListedRow;
+use dunlin_net::PeerRow;
 
 /// REFUSED, which links carry for every layer above them.
 pub(crate) const REFUSED: u8 = 0x08;
@@ -20,6 +19,8 @@ pub(crate) const RECEIPT: u8 = 0x27;
 pub(crate) const ENDED: u8 = 0x28;
 pub(crate) const ASK: u8 = 0x29;
 pub(crate) const ANSWER: u8 = 0x2a;
+pub(crate) const FIND: u8 = 0x2b;
+pub(crate) const FOUND: u8 = 0x2c;
 pub(crate) const LIST: u8 = 0x36;
 pub(crate) const LISTED: u8 = 0x37;
 pub(crate) const PULL: u8 = 0x38;
@@ -32,7 +33,16 @@ pub(crate) const LAST_RESERVED: u8 = 0x3b;
 pub(crate) fn is_answer(kind: u8) -> bool {
     matches!(
         kind,
-        REFUSED | DEPOSITED | FETCHED | SUBSCRIBED | PUSHED | ENDED | ANSWER | LISTED | PULLED
+        REFUSED
+            | DEPOSITED
+            | FETCHED
+            | SUBSCRIBED
+            | PUSHED
+            | ENDED
+            | ANSWER
+            | FOUND
+            | LISTED
+            | PULLED
     )
 }
 
@@ -82,6 +92,14 @@ pub enum Frame {
         id: PacketId,
         known: Known,
     },
+    /// Who carries near the tags that begin so? At most `count` of them.
+    Find {
+        request: u32,
+        target: [u8; 4],
+        count: u8,
+    },
+    /// These, as far as the sender heard them itself.
+    Found { request: u32, rows: Vec<PeerRow> },
     /// Which packets do you keep that belong with me, of ids after `after` up to `until`, round the end to the beginning?
     List {
         request: u32,
@@ -132,6 +150,8 @@ impl Frame {
             | Frame::Ended { request, .. }
             | Frame::Ask { request, .. }
             | Frame::Answer { request, .. }
+            | Frame::Find { request, .. }
+            | Frame::Found { request, .. }
             | Frame::List { request, .. }
             | Frame::Listed { request, .. }
             | Frame::Pull { request, .. }
@@ -140,262 +160,28 @@ impl Frame {
             Frame::Pushed { .. } => None,
         }
     }
-
-    /// The type and the body.
-    pub(crate) fn encode(&self) -> (u8, Bytes) {
-        let mut body = Vec::with_capacity(128);
-        let kind = match self {
-            Frame::Deposit { request, packet } => {
-                body.reserve_exact(packet.bytes().len());
-                body.extend(request.to_le_bytes());
-                body.push(0);
-                body.extend_from_slice(packet.bytes());
-                DEPOSIT
-            }
-            Frame::Deposited {
-                request,
-                outcome,
-                price,
-                id,
-            } => {
-                body.extend(request.to_le_bytes());
-                body.extend([*outcome as u8, *price]);
-                body.extend(id.0);
-                DEPOSITED
-            }
-            Frame::Fetch {
-                request,
-                claim,
-                after,
-            } => {
-                body.extend(request.to_le_bytes());
-                claim.encode(&mut body);
-                body.extend(after.0);
-                FETCH
-            }
-            Frame::Fetched {
-                request,
-                left,
-                packet,
-            } => {
-                body.extend(request.to_le_bytes());
-                body.extend(left.to_le_bytes());
-                if let Some(packet) = packet {
-                    body.extend_from_slice(packet.bytes());
-                }
-                FETCHED
-            }
-            Frame::Subscribe { request, claim } => {
-                body.extend(request.to_le_bytes());
-                claim.encode(&mut body);
-                SUBSCRIBE
-            }
-            Frame::Subscribed { request } => {
-                body.extend(request.to_le_bytes());
-                SUBSCRIBED
-            }
-            Frame::Pushed { packet } => return (PUSHED, packet.bytes().clone()),
-            Frame::Receipt {
-                request,
-                id,
-                secret,
-            } => {
-                body.extend(request.to_le_bytes());
-                body.extend(id.0);
-                body.extend(secret.as_bytes());
-                RECEIPT
-            }
-            Frame::Ended { request, id } => {
-                body.extend(request.to_le_bytes());
-                body.extend(id.0);
-                ENDED
-            }
-            Frame::Ask { request, id } => {
-                body.extend(request.to_le_bytes());
-                body.extend(id.0);
-                ASK
-            }
-            Frame::Answer { request, id, known } => {
-                body.extend(request.to_le_bytes());
-                body.extend(id.0);
-                match known {
-                    Known::Unknown => body.push(0),
-                    Known::Kept => body.push(1),
-                    Known::Ended(secret) => {
-                        body.push(3);
-                        body.extend(secret.as_bytes());
-                    }
-                }
-                ANSWER
-            }
-            Frame::List {
-                request,
-                after,
-                until,
-            } => {
-                body.extend(request.to_le_bytes());
-                body.extend(after.0);
-                body.extend(until.0);
-                LIST
-            }
-            Frame::Listed {
-                request,
-                next,
-                rows,
-            } => {
-                body.extend(request.to_le_bytes());
-                body.extend(next.0);
-                rows::encode(rows, &mut body);
-                LISTED
-            }
-            Frame::Pull { request, id } => {
-                body.extend(request.to_le_bytes());
-                body.extend(id.0);
-                PULL
-            }
-            Frame::Pulled { request, packet } => {
-                body.extend(request.to_le_bytes());
-                if let Some(packet) = packet {
-                    body.extend_from_slice(packet.bytes());
-                }
-                PULLED
-            }
-            Frame::Refused {
-                kind,
-                reason,
-                price,
-                request,
-            } => {
-                body.extend([*kind, *reason as u8, *price, 0]);
-                body.extend(request.to_le_bytes());
-                REFUSED
-            }
-        };
-        (kind, body.into())
-    }
-
-    /// Reads the body of a frame of a type. What stands after the fields is ignored, except after a packet,
-    /// whose class says how long it is.
-    // PROTOCOL 2.3
-    pub(crate) fn decode(kind: u8, body: &Bytes) -> Result<Self, BadFrame> {
-        let mut rest = Fields::of(body);
-        let frame = match kind {
-            DEPOSIT => {
-                let request = rest.request()?;
-                if rest.byte()? != 0 {
-                    return Err(rest.bad(Reason::Unsupported)); // Hints of a later version.
-                }
-                Frame::Deposit {
-                    request,
-                    packet: rest.packet()?,
-                }
-            }
-            DEPOSITED => Frame::Deposited {
-                request: rest.request()?,
-                outcome: match rest.byte()? {
-                    1 => Outcome::Stored,
-                    2 => Outcome::WasThere,
-                    3 => Outcome::WasEnded,
-                    _ => return Err(rest.bad(Reason::Malformed)),
-                },
-                price: rest.byte()?,
-                id: rest.id()?,
-            },
-            FETCH => Frame::Fetch {
-                request: rest.request()?,
-                claim: rest.claim()?,
-                after: rest.id()?,
-            },
-            FETCHED => Frame::Fetched {
-                request: rest.request()?,
-                left: u16::from_le_bytes(rest.take()?),
-                packet: rest.packet_or_none()?,
-            },
-            SUBSCRIBE => Frame::Subscribe {
-                request: rest.request()?,
-                claim: rest.claim()?,
-            },
-            SUBSCRIBED => Frame::Subscribed {
-                request: rest.request()?,
-            },
-            PUSHED => Frame::Pushed {
-                packet: rest.packet()?,
-            },
-            RECEIPT => Frame::Receipt {
-                request: rest.request()?,
-                id: rest.id()?,
-                secret: DeleteSecret::new(rest.take()?),
-            },
-            ENDED => Frame::Ended {
-                request: rest.request()?,
-                id: rest.id()?,
-            },
-            ASK => Frame::Ask {
-                request: rest.request()?,
-                id: rest.id()?,
-            },
-            ANSWER => Frame::Answer {
-                request: rest.request()?,
-                id: rest.id()?,
-                known: match rest.byte()? {
-                    0 => Known::Unknown,
-                    1 => Known::Kept,
-                    3 => Known::Ended(DeleteSecret::new(rest.take()?)),
-                    _ => return Err(rest.bad(Reason::Malformed)),
-                },
-            },
-            LIST => Frame::List {
-                request: rest.request()?,
-                after: rest.id()?,
-                until: rest.id()?,
-            },
-            LISTED => Frame::Listed {
-                request: rest.request()?,
-                next: rest.id()?,
-                rows: {
-                    let rows = rows::decode(rest.rest());
-                    rows.ok_or_else(|| rest.bad(Reason::Malformed))?
-                },
-            },
-            PULL => Frame::Pull {
-                request: rest.request()?,
-                id: rest.id()?,
-            },
-            PULLED => Frame::Pulled {
-                request: rest.request()?,
-                packet: rest.packet_or_none()?,
-            },
-            REFUSED => {
-                let [kind, reason, price, reserved] = rest.take()?;
-                let reason = Reason::from_number(reason).filter(|_| reserved == 0);
-                Frame::Refused {
-                    kind,
-                    reason: reason.ok_or_else(|| rest.bad(Reason::Malformed))?,
-                    price,
-                    request: rest.request()?,
-                }
-            }
-            _ => {
-                // Every frame with an answer begins with its request, so that a later one very likely does too.
-                let request = rest.request().unwrap_or(0);
-                return Err(BadFrame {
-                    reason: Reason::Unsupported,
-                    request,
-                });
-            }
-        };
-        Ok(frame)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::BadFrame;
     use crate::mailbox::Mailbox;
     use crate::packet::Token;
     use crate::packet::tests::packet;
     use crate::packet::{Class, Tag};
+    use bytes::Bytes;
     use proptest::prelude::*;
+
+    fn row() -> PeerRow {
+        PeerRow {
+            id: [9; 32],
+            address: "203.0.113.7:9000".parse().unwrap(),
+            about: dunlin_net::About::CARRIES,
+            minutes_silent: 2,
+            minutes_up: 600,
+        }
+    }
 
     fn one_of_each() -> Vec<Frame> {
         let packet = || packet(Class::Small, Tag([1; 16]), 20_000, 3);
@@ -485,6 +271,26 @@ mod tests {
         ]
     }
 
+    fn one_of_look_up() -> Vec<Frame> {
+        let request = 0x0403_0201;
+        vec![
+            Frame::Find {
+                request,
+                target: [1, 2, 3, 4],
+                count: 20,
+            },
+            Frame::Found {
+                request,
+                rows: vec![row(), row()],
+            },
+        ]
+    }
+
+    fn one_of_all() -> impl Iterator<Item = Frame> {
+        let all = [one_of_each(), one_of_repair(), one_of_look_up()];
+        all.into_iter().flatten()
+    }
+
     fn one_of_repair() -> Vec<Frame> {
         let (request, id) = (0x0403_0201, PacketId([5; 16]));
         let row = |n| ListedRow {
@@ -504,7 +310,7 @@ mod tests {
                 until: PacketId([2; 16]),
             },
             listed(0),
-            listed(rows::ROWS_MAX as u8),
+            listed(crate::rows::ROWS_MAX as u8),
             Frame::Pull { request, id },
             pulled(None),
             pulled(Some(packet(Class::Small, Tag([1; 16]), 20_000, 3))),
@@ -514,7 +320,7 @@ mod tests {
     // PROTOCOL 2.3
     #[test]
     fn every_frame_comes_back_from_its_bytes_and_from_no_fewer() {
-        for frame in one_of_each().into_iter().chain(one_of_repair()) {
+        for frame in one_of_all() {
             let (kind, body) = frame.encode();
             let again = Frame::decode(kind, &body).unwrap().encode();
             assert_eq!(again, (kind, body.clone()), "{frame:?}");
@@ -567,10 +373,17 @@ mod tests {
         are_these_bytes(&one_of_repair(), what, "repair.json");
     }
 
+    // PROTOCOL 2.3, 3.13
+    #[test]
+    fn every_frame_of_look_up_is_these_bytes() {
+        let what = "PROTOCOL 2.3 and 3.13: the bodies of the frames of look-up";
+        are_these_bytes(&one_of_look_up(), what, "look_up.json");
+    }
+
     // PROTOCOL 2.3
     #[test]
     fn fields_that_a_later_version_adds_at_the_end_are_ignored() {
-        for frame in one_of_each().into_iter().chain(one_of_repair()) {
+        for frame in one_of_all() {
             let (kind, body) = frame.encode();
             if matches!(kind, DEPOSIT | FETCHED | PUSHED | PULLED) {
                 continue; // They end in a packet, which has no end of its own to add to.
@@ -583,7 +396,7 @@ mod tests {
     // PROTOCOL 2.3
     #[test]
     fn numbers_of_later_versions_are_unsupported_and_keep_their_request() {
-        for kind in (0x2b..LIST).chain(PULLED + 1..=0x3f) {
+        for kind in (FOUND + 1..LIST).chain(PULLED + 1..=0x3f) {
             let bad = Frame::decode(kind, &Bytes::from_static(&[1, 2, 3, 4, 5])).unwrap_err();
             let reason = Reason::Unsupported;
             assert_eq!(

@@ -213,11 +213,7 @@ impl Gatherer {
                 if may_reach(&carrier.id) && row.asking.insert(carrier.id) {
                     let (token, after) = (row.key.token(), PacketId([0; 16]));
                     let topic = Topic::under(tag, is_part);
-                    let task = Task::Look {
-                        token,
-                        after,
-                        topic,
-                    };
+                    let task = Task::look(token, after, topic);
                     tasks.push((carrier.id, task));
                 }
             }
@@ -227,6 +223,14 @@ impl Gatherer {
             row.wait = (row.wait * 2).min(WAIT_MAX);
         }
         tasks
+    }
+
+    /// The tags of what is missing, and whether it is part of larger content.
+    pub(crate) fn sought(&self) -> impl Iterator<Item = (Tag, bool)> {
+        self.0.values().flat_map(|gathering| {
+            let missing = gathering.rows.iter().filter(|row| row.found.is_none());
+            missing.map(|row| (row.key.tag(), gathering.outline.is_part()))
+        })
     }
 
     /// When [`poll`](Self::poll) has something to do next.

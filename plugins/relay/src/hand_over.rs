@@ -5,9 +5,10 @@
 
 use crate::answers::{Known, Outcome};
 use crate::cache::Cache;
-use crate::carriers::{Carriers, OwnTimer};
+use crate::carriers::OwnTimer;
 use crate::errands::Errands;
 use crate::frames::Frame;
+use crate::known_carriers::Carriers;
 use crate::limits::{HAND_OVER_MAX, PLACES};
 use crate::messages::{ErrandDone, Work};
 use crate::packet::PacketId;

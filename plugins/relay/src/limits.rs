@@ -204,3 +204,27 @@ pub const ROOM_LINKS_MAX: usize = 4;
 const _: () = assert!(KEPT_LINKS_MAX + ROOM_LINKS_MAX < ERRAND_LINKS_MAX);
 /// Lanes subscribed to on one link: what its limit leaves beside a mailbox's 18 days.
 pub const ROOM_LINK_TAGS_MAX: usize = LINK_TAGS_MAX - DAYS_BACK as usize - 2;
+/// Carriers of a FOUND, at most. PROTOCOL 3.13
+pub const FOUND_MAX: usize = dunlin_net::limits::PEERS_ROWS_MAX;
+/// Who knows fewer carriers than this looks nobody up: such a network fits its books. // guess
+pub const LOOK_UP_KNOWN_MIN: usize = 64;
+/// Look-ups of a node at once.
+pub const LOOK_UPS_MAX: usize = 64;
+/// Carriers asked at a time in one look-up, not counting those that take long. PROTOCOL 3.13
+pub const LOOK_UP_AT_ONCE: usize = 3;
+/// And in all.
+pub const LOOK_UP_ASKED_MAX: usize = 32;
+/// Carriers that one look-up remembers, the nearest.
+pub const LOOK_UP_ROWS_MAX: usize = 64;
+/// Who told of so many that were not there is not believed any more.
+pub const LOOK_UP_FAILURES_MAX: usize = 3;
+/// How long what was looked up holds. // guess
+pub const LOOK_UP_LIFE: Duration = Duration::from_mins(10);
+/// Carriers that were found and are not in the address book: the latest.
+pub const FOUND_KEPT_MAX: usize = 512;
+/// And how long they are counted on. // guess
+pub const FOUND_LIFE: Duration = Duration::from_mins(30);
+/// A carrier tells of those that it heard within this. // guess
+pub const FOUND_SILENT_MAX: Duration = Duration::from_hours(1);
+/// Questions for carriers that one link may ask in a minute. PROTOCOL 5
+pub const LINK_FINDS_MAX: u16 = 30;

@@ -74,6 +74,16 @@ pub(crate) struct KnowledgeAsked {
     pub(crate) id: PacketId,
 }
 
+/// Somebody asks who carries near a tag. PROTOCOL 3.13
+#[derive(Message, Debug, Clone, Copy)]
+pub(crate) struct CarriersAsked {
+    pub(crate) node: Entity,
+    pub(crate) peer: Entity,
+    pub(crate) request: u32,
+    pub(crate) target: [u8; 4],
+    pub(crate) count: u8,
+}
+
 /// A neighbour asks which packets we keep that belong with it, or for a copy of one. PROTOCOL 3.12
 #[derive(Message, Debug, Clone, Copy)]
 pub(crate) struct NeighbourAsked {

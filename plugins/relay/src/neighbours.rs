@@ -83,6 +83,10 @@ impl Neighbours {
             .find(|neighbour| neighbour.candidate.id == *id)
     }
 
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.0.iter().map(|neighbour| &neighbour.candidate)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -5,7 +5,7 @@ use crate::life;
 use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_MAX, PART_PLACES, PLACES, ROOM_OUTBOX_MAX};
 use crate::outbox_contents::Contents;
 use crate::own_message::{End, OwnMessage, Piece, State};
-use crate::packet::MessageId;
+use crate::packet::{MessageId, Tag};
 use crate::placement::Candidate;
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
@@ -300,7 +300,7 @@ impl Outbox {
                 if part.ended {
                     continue;
                 }
-                let topic = Topic::of(part.packet.id(), is_part);
+                let topic = Topic::under(part.packet.tag(), is_part);
                 if now >= part.look {
                     let places = if is_part && place > 0 {
                         PART_PLACES
@@ -333,6 +333,19 @@ impl Outbox {
             self.ended(id);
         }
         tasks
+    }
+
+    /// Where what is under way belongs, and whether it is part of larger content.
+    pub(crate) fn placed(&self) -> impl Iterator<Item = (Tag, bool)> {
+        let open = self
+            .0
+            .messages
+            .values()
+            .filter(|message| message.end.is_none() && !message.waits);
+        open.flat_map(|message| {
+            let parts = message.parts.iter().filter(|part| !part.ended);
+            parts.map(|part| (part.packet.tag(), message.is_part()))
+        })
     }
 
     /// When [`poll`](Self::poll) has something to do next.

@@ -39,8 +39,9 @@ impl Outbox {
     ) -> Option<Task> {
         let message = open_mut(&mut self.0.messages, id)?;
         let before = standing(message);
-        let topic = Topic::of(packet, message.is_part());
+        let is_part = message.is_part();
         let part = message.part_mut(packet)?;
+        let topic = Topic::under(part.packet.tag(), is_part);
         part.depositing.remove(&carrier);
         match answer {
             Some(Frame::Deposited { id: theirs, .. }) if theirs != packet => {

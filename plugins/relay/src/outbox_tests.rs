@@ -4,7 +4,7 @@ use super::*;
 use crate::answers::{Known, Outcome, Reason};
 use crate::frames::{DEPOSIT, Frame};
 use crate::outbox_answers::Word;
-use crate::own_message::OwnPacket;
+use crate::own_packet::OwnPacket;
 use crate::packet::{Class, DeleteSecret, Packet, PacketId, Tag};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;

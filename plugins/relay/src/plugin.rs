@@ -4,15 +4,16 @@ use crate::carriers::{self, OwnTimer};
 use crate::deposit::{self, Sweep};
 use crate::hand_over::{self, HandOverEnd};
 use crate::messages::{
-    AnswerCame, ClaimShown, ErrandDone, KnowledgeAsked, NeighbourAsked, PacketArrived,
-    PacketBrought, PacketGone, PacketKept, ReceiptShown, Work,
+    AnswerCame, CarriersAsked, ClaimShown, ErrandDone, KnowledgeAsked, NeighbourAsked,
+    PacketArrived, PacketBrought, PacketGone, PacketKept, ReceiptShown, Work,
 };
 use crate::pack::PackTimer;
 use crate::repair::{self, RepairTimer, RepairWork};
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
-    allowance, arrive, ask, cancel, confirm, decode, erase, fetch, frames, mirror, nodes, pack,
-    publish, receive, repair_answers, room_listen, room_send, send, status, unsealed, watch,
+    allowance, arrive, ask, cancel, confirm, decode, erase, fetch, find, frames, looking, mirror,
+    nodes, pack, publish, receive, repair_answers, room_listen, room_send, send, status, unsealed,
+    watch,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -131,6 +132,7 @@ impl Plugin for RelayPlugin {
             .add_message::<ReceiptShown>()
             .add_message::<KnowledgeAsked>()
             .add_message::<NeighbourAsked>()
+            .add_message::<CarriersAsked>()
             .add_message::<RepairWork>()
             .add_message::<AnswerCame>()
             .add_message::<Work>()
@@ -179,7 +181,14 @@ fn add_systems(app: &mut App) {
             fetch::push_to_subscribers,
         ),
     );
-    app.add_systems(Ask, (ask::answer_asked, repair_answers::answer_neighbours));
+    app.add_systems(
+        Ask,
+        (
+            ask::answer_asked,
+            find::tell_carriers,
+            repair_answers::answer_neighbours,
+        ),
+    );
     let hear = (
         hand_over::keep_at_work,
         carriers::gather_work,
@@ -187,10 +196,12 @@ fn add_systems(app: &mut App) {
         carriers::take_answers,
         carriers::end_errands,
         carriers::look_for_carriers,
+        publish::erase_prekeys,
     );
     let settle = (
         send::settle_sent,
         receive::settle_received,
+        looking::settle_found,
         arrive::bring_own,
         arrive::open_brought,
         arrive::put_together,
@@ -201,10 +212,10 @@ fn add_systems(app: &mut App) {
         room_listen::hear_brought,
     );
     let plan = (
-        publish::erase_prekeys,
         publish::publish_prekeys,
         unsealed::seal_waiting,
         pack::pack_parts,
+        looking::look_up_carriers,
         send::place_sent,
         receive::plan_rounds,
         room_listen::plan_rooms,

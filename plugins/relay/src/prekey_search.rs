@@ -2,7 +2,7 @@
 
 use crate::limits::PREKEY_OWNERS_MAX;
 use crate::mailbox::MailboxPublic;
-use crate::packet::{Packet, PacketId, Token};
+use crate::packet::{Packet, PacketId, Tag, Token};
 use crate::placement::{Candidate, place};
 use crate::prekey_record::{PrekeyRecord, prekey_tokens};
 use crate::seldom::{Empty, Seldom};
@@ -90,6 +90,12 @@ impl PrekeyBook {
     /// Whether anything is looked for.
     pub(crate) fn is_searching(&self) -> bool {
         self.0.values().any(|owner| owner.search.is_some())
+    }
+
+    /// The tags under which records are looked for.
+    pub(crate) fn sought(&self) -> impl Iterator<Item = Tag> {
+        let searches = self.0.values().filter_map(|owner| owner.search.as_ref());
+        searches.flat_map(|search| search.tokens.iter().map(Token::tag))
     }
 
     /// Whom to ask now; ends what has taken too long.

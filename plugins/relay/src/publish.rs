@@ -1,13 +1,15 @@
 //! A node that receives publishes its prekeys once a day. In `Deliver`, set `RelaySystems::Plan`. PROTOCOL 4.5
 
-use crate::carriers::{Carriers, at_work};
+use crate::carriers::at_work;
+use crate::known_carriers::Carriers;
 use crate::life::{DAY_MS, day_of};
 use crate::limits::PLACES;
 use crate::listeners::Receivers;
 use crate::mailbox::Mailbox;
 use crate::messages::Work;
 use crate::outbox::Outbox;
-use crate::own_message::{OwnMessage, OwnPacket, Piece};
+use crate::own_message::{OwnMessage, Piece};
+use crate::own_packet::OwnPacket;
 use crate::packet::MessageId;
 use crate::placement::place;
 use crate::prekeys::Prekeys;

@@ -2,7 +2,7 @@
 //! says so (`confirm`), the carriers hear of it. The stream `relay.receive`; in `Deliver`, sets
 //! `RelaySystems::Settle` and `RelaySystems::Plan`.
 
-use crate::carriers::{Carriers, at_work};
+use crate::carriers::at_work;
 use crate::collector::Collector;
 use crate::day_keys::DayKeys;
 use crate::errands::Errands;
@@ -11,6 +11,7 @@ use crate::frames::Frame;
 use crate::gatherer::Gatherer;
 use crate::head::Kind;
 use crate::inbox::{Inbox, Received};
+use crate::known_carriers::Carriers;
 use crate::life::day_of;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::listeners::{Receivers, ReceivesFor};
@@ -108,11 +109,7 @@ pub(crate) fn settle_received(
                     // Whoever keeps a fragment knows its tag, and may put something else under it in front.
                     if left > 0 && (gatherer.wants(tag) || collector.wants(tag)) {
                         let (token, after, topic) = (*token, packet.id(), *topic);
-                        let task = Task::Look {
-                            token,
-                            after,
-                            topic,
-                        };
+                        let task = Task::look(token, after, topic);
                         errands.add(carrier, task, now.time);
                     }
                     let carrier = Some(carrier);
@@ -132,6 +129,7 @@ pub(crate) fn settle_received(
                 receipts.told(*id, carrier, answer.is_some(), now.time);
             }
             Task::Deposit { .. }
+            | Task::Find { .. }
             | Task::Lane { .. }
             | Task::Attend { .. }
             | Task::Ask { .. }

@@ -4,11 +4,11 @@
 //! Unlike what a node asks for itself this goes over links by identity: who carries is known anyway, and a neighbour shows what it keeps only to carriers.
 
 use crate::cache::Cache;
-use crate::carriers::Carriers;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
 use crate::errands::Action;
 use crate::frames::Frame;
+use crate::known_carriers::Carriers;
 use crate::limits::SEEN_UP;
 use crate::messages::{AnswerCame, NeighbourAsked, PacketArrived, PacketKept};
 use crate::neighbours::oneself;

@@ -306,15 +306,9 @@ impl State {
                 if round.receipts < REPAIR_RECEIPTS_MAX {
                     round.receipts += 1;
                     let secret = secret.clone();
-                    self.errands.add(
-                        carrier,
-                        Task::Receipt {
-                            id,
-                            secret,
-                            topic: Topic::Carried,
-                        },
-                        now,
-                    );
+                    let topic = Topic::Carried;
+                    self.errands
+                        .add(carrier, Task::Receipt { id, secret, topic }, now);
                 }
                 continue;
             }

@@ -3,10 +3,11 @@
 //! the systems of `receive`.
 
 use crate::cache::Cache;
-use crate::carriers::{Carriers, at_work};
+use crate::carriers::at_work;
 use crate::drops::Drops;
 use crate::errands::Errands;
 use crate::head::Kind;
+use crate::known_carriers::Carriers;
 use crate::life::day_of;
 use crate::listeners::{ListensAt, RoomListeners};
 use crate::messages::{ErrandDone, PacketBrought, PacketKept, Work};

@@ -349,11 +349,7 @@ impl Rooms {
                 this.gatherer.looked(tag, &carrier);
                 let (packet, left) = done.answer.as_ref()?.fetched()?;
                 let (token, after, topic) = (*token, packet.id(), *topic);
-                (left > 0 && this.gatherer.wants(tag)).then_some(Task::Look {
-                    token,
-                    after,
-                    topic,
-                })
+                (left > 0 && this.gatherer.wants(tag)).then_some(Task::look(token, after, topic))
             }
             _ => None,
         }

@@ -2,11 +2,12 @@
 //! `RelaySystems::Settle` and `RelaySystems::Plan`.
 
 use crate::card::Card;
-use crate::carriers::{Carriers, at_work};
+use crate::carriers::at_work;
 use crate::drops::{DropReason, Drops};
 use crate::errands::Errands;
 use crate::frames::Frame;
 use crate::head::{BadHead, Head, Kind};
+use crate::known_carriers::Carriers;
 use crate::life::day_of;
 use crate::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX, PART_PLACES};
 use crate::manifest::Manifest;
@@ -209,6 +210,7 @@ pub(crate) fn settle_sent(
             }
             Task::Fetch { .. }
             | Task::Look { .. }
+            | Task::Find { .. }
             | Task::Count { .. }
             | Task::HandOver { .. }
             | Task::List { .. }

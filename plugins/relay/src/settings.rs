@@ -1,7 +1,7 @@
 //! How a node takes part, and what it is equipped with.
 
 use crate::cache::Cache;
-use crate::carriers::{Carriers, OwnTimer};
+use crate::carriers::OwnTimer;
 use crate::collector::Collector;
 use crate::day_keys::DayKeys;
 use crate::drops::Drops;
@@ -10,6 +10,7 @@ use crate::fetch::Subscribers;
 use crate::fetcher::Fetcher;
 use crate::gatherer::Gatherer;
 use crate::inbox::Inbox;
+use crate::known_carriers::Carriers;
 use crate::life::day_of;
 use crate::limits::CACHE_BYTES;
 use crate::mirror::Mirror;

@@ -44,6 +44,11 @@ pub(crate) enum Task {
     Subscribe {
         day: u16,
     },
+    /// Who carries near tags that begin so.
+    Find {
+        target: [u8; 4],
+        topic: Topic,
+    },
     /// What it keeps that belongs with us,
     List {
         after: PacketId,
@@ -70,12 +75,22 @@ pub(crate) enum Task {
 }
 
 impl Task {
+    /// What lies under a one-time tag, after an id.
+    pub(crate) fn look(token: Token, after: PacketId, topic: Topic) -> Task {
+        Task::Look {
+            token,
+            after,
+            topic,
+        }
+    }
+
     /// Over which of our links with the carrier it goes.
     pub(crate) fn topic(&self) -> Topic {
         match self {
             Task::Deposit { topic, .. }
             | Task::Ask { topic, .. }
             | Task::Look { topic, .. }
+            | Task::Find { topic, .. }
             | Task::Receipt { topic, .. } => *topic,
             Task::Prekeys { token, .. } => Topic::Packet(token.tag().0),
             Task::Fetch { .. } | Task::Subscribe { .. } => Topic::Mailbox,
@@ -109,6 +124,9 @@ impl Task {
                         kind: f::SUBSCRIBE,
                         ..
                     }
+            ) | (
+                Task::Find { .. },
+                Frame::Found { .. } | Frame::Refused { kind: f::FIND, .. }
             ) | (
                 Task::List { .. },
                 Frame::Listed { .. } | Frame::Refused { kind: f::LIST, .. }

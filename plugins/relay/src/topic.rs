@@ -16,7 +16,7 @@ pub(crate) enum Topic {
     Content,
     /// What it keeps for others.
     Carried,
-    /// One packet, by its id or its one-time tag.
+    /// What lies under one tag; or one packet, by its id.
     Packet([u8; 16]),
 }
 
@@ -25,7 +25,7 @@ impl Topic {
     pub(crate) const FIRST: Topic = Topic::Any;
     pub(crate) const LAST: Topic = Topic::Packet([0xff; 16]);
 
-    /// Of one packet, or of all parts of larger content.
+    /// Of a receipt, by the packet's id; or of all parts of larger content.
     pub(crate) fn of(id: PacketId, is_part: bool) -> Topic {
         match is_part {
             true => Topic::Content,
@@ -33,7 +33,7 @@ impl Topic {
         }
     }
 
-    /// The same, by the tag under which it is looked for.
+    /// The same, by the tag under which the packet is placed or looked for.
     pub(crate) fn under(tag: Tag, is_part: bool) -> Topic {
         match is_part {
             true => Topic::Content,

@@ -1,9 +1,9 @@
 //! Messages that are not sealed yet: first it is looked whether there are prekeys for who gets them. PROTOCOL 4.5
 
 use crate::card::Card;
-use crate::carriers::Carriers;
 use crate::errands::Errands;
 use crate::head::{Head, Kind};
+use crate::known_carriers::Carriers;
 use crate::life::day_of;
 use crate::limits::{MESSAGE_BYTES_MAX, UNSEALED_MAX};
 use crate::manifest::Manifest;

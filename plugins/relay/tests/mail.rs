@@ -83,7 +83,6 @@ fn a_message_of_64_kib_comes_whole_though_its_sender_and_three_carriers_are_gone
     let params = json!({ "node": alice.id.to_string(), "to": card, "name": "film.bin" });
     let sent = scene.call("relay.send", params, &file).unwrap();
     assert_eq!(sent.value["bytes"], 320 + 64 * 1_088);
-    let id = sent.value["id"].as_str().unwrap().to_owned();
     let copies = |scene: &Scene| {
         all.iter()
             .map(|carrier| scene.packets(*carrier))

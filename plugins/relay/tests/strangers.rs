@@ -147,8 +147,8 @@ fn malformed_frames_are_refused_and_counted_and_later_ones_are_unsupported() {
         (0x20, 2)
     );
     assert_eq!(stranger.drops(DropReason::Malformed), 1);
-    let later = &stranger.say(0x2b, &[6, 0, 0, 0])[0];
-    assert_eq!((refusal(later), later.1[4]), ((0x2b, 1), 6));
+    let later = &stranger.say(0x2d, &[6, 0, 0, 0])[0];
+    assert_eq!((refusal(later), later.1[4]), ((0x2d, 1), 6));
     assert_eq!(stranger.drops(DropReason::Unsupported), 1);
     // An answer is never answered, however malformed.
     assert_eq!(stranger.say(0x21, &[1]), []);
@@ -510,4 +510,31 @@ fn limits_of_a_node_that_carries_nothing_are_not_to_be_set() {
         .call("relay.limits", params, b"")
         .unwrap_err();
     assert!(error.message.contains("carry = true"), "{error}");
+}
+
+// PROTOCOL 3.13
+#[test]
+fn carriers_near_a_tag_are_told_thirty_times_a_minute_and_never_to_who_asks_for_too_many() {
+    let mut stranger = Stranger::before(carrier());
+    let find = |n: u32, count: u8| {
+        let mut body = n.to_le_bytes().to_vec();
+        body.extend([1, 2, 3, 4, count]);
+        body
+    };
+    for count in [0, 21, 255] {
+        let answer = &stranger.say(0x2b, &find(7, count))[0];
+        assert_eq!(refusal(answer), (0x2b, Reason::Malformed as u8));
+    }
+    let answers: Vec<u8> = (1..=100)
+        .map(|n| stranger.say(0x2b, &find(n, 20))[0].0)
+        .collect();
+    let told = answers.iter().filter(|kind| **kind == 0x2c).count();
+    let refused = stranger.drops(DropReason::TooManyFinds);
+    assert!(refused > 0 && told as u64 + refused == 100, "{told} of 100");
+    stranger.scene.run.run_for(minutes(1));
+    assert_eq!(stranger.say(0x2b, &find(200, 20))[0].0, 0x2c);
+    // What nobody asked for is counted, and tells nothing.
+    let before = stranger.drops(DropReason::AnswerUnasked);
+    stranger.say(0x2c, &[1, 0, 0, 0, 0]);
+    assert_eq!(stranger.drops(DropReason::AnswerUnasked), before + 1);
 }

@@ -1,0 +1,143 @@
+//! The carriers that a node knows, as placement sees them: those of its address book, and those that look-ups found.
+
+use crate::limits::{LOOK_UP_KNOWN_MIN, SEEN_UP};
+use crate::look_up::{LookUps, Target};
+use crate::packet::Tag;
+use crate::placement::Candidate;
+use crate::task::Task;
+use crate::topic::Topic;
+use dunlin_engine::Time;
+use dunlin_engine::bevy_ecs::change_detection::Tick;
+use dunlin_engine::bevy_ecs::{self, prelude::*};
+use dunlin_net::{AddressBook, PeerId, PeerRow};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The address book notes every word of a peer, and is not read again for each.
+const READ_AGAIN: Duration = Duration::from_millis(250);
+/// How often it is seen what there is to look up.
+const WANT_AGAIN: Duration = Duration::from_millis(200);
+
+/// On a node: the carriers that it knows. Empty unless the node has work of its own.
+#[derive(Component, Default)]
+pub struct Carriers(Option<Box<Known>>);
+
+#[derive(Default)]
+struct Known {
+    list: Vec<Candidate>,
+    as_of: Time,
+    book: Option<Tick>,
+    look_ups: LookUps,
+    /// When it is next seen what there is to look up.
+    want: Time,
+}
+
+impl Carriers {
+    /// All of them, by id.
+    #[must_use]
+    pub fn list(&self) -> &[Candidate] {
+        self.0.as_ref().map_or(&[], |known| &known.list)
+    }
+
+    /// Where a carrier is.
+    #[must_use]
+    pub fn address(&self, id: &PeerId) -> Option<SocketAddr> {
+        self.at(id).map(|candidate| candidate.address)
+    }
+
+    fn at(&self, id: &PeerId) -> Option<&Candidate> {
+        let list = self.list();
+        let found = list.binary_search_by_key(id, |candidate| candidate.id);
+        found.ok().map(|at| &list[at])
+    }
+
+    /// Reads the address book again if it changed, or others were found. Says whether there are other carriers than before.
+    pub(crate) fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) -> bool {
+        let known = self.0.get_or_insert_default();
+        let changed = known.look_ups.take_news() || known.book != Some(book.last_changed());
+        if !changed || now - known.as_of < READ_AGAIN && !known.list.is_empty() {
+            return false;
+        }
+        let carriers = book
+            .entries()
+            .filter(|peer| peer.about.carries() && peer.id != me);
+        // PROTOCOL 3.6
+        let position = |id: &PeerId| {
+            let before = known
+                .list
+                .binary_search_by_key(id, |candidate| candidate.id);
+            before.map_or_else(|_| id.position(), |at| known.list[at].position)
+        };
+        let candidate = |peer: dunlin_net::KnownPeer| Candidate {
+            id: peer.id,
+            position: position(&peer.id),
+            address: peer.address,
+            eligible: !peer.about.metered() && u128::from(peer.seen_up_ms()) >= SEEN_UP.as_millis(),
+        };
+        let mut list: Vec<Candidate> = carriers.map(candidate).collect();
+        list.sort_by_key(|candidate| candidate.id);
+        // What we saw ourselves goes before what others say.
+        let others = known.look_ups.found(now).filter(|found| {
+            list.binary_search_by_key(&found.id, |candidate| candidate.id)
+                .is_err()
+        });
+        let others: Vec<Candidate> = others.cloned().collect();
+        list.extend(others);
+        list.sort_by_key(|candidate| candidate.id);
+        (known.as_of, known.book) = (now, Some(book.last_changed()));
+        let old = std::mem::replace(&mut known.list, list);
+        old != known.list
+    }
+
+    /// Whom to ask for nearer carriers, for the tags that `wanted` gives when it is time to see to that.
+    pub(crate) fn look_up<T: IntoIterator<Item = (Tag, Topic)>>(
+        &mut self,
+        wanted: impl FnOnce() -> T,
+        may_reach: impl Fn(&PeerId) -> bool,
+        now: Time,
+    ) -> Vec<(PeerId, Task)> {
+        let Some(known) = &mut self.0 else {
+            return Vec::new();
+        };
+        if known.list.len() < LOOK_UP_KNOWN_MIN {
+            return Vec::new();
+        }
+        if now >= known.want {
+            known.want = now + WANT_AGAIN;
+            known.look_ups.want(wanted(), &known.list, now);
+        }
+        known.look_ups.poll(now, may_reach)
+    }
+
+    /// What came of a question for nearer carriers.
+    pub(crate) fn looked_up(
+        &mut self,
+        me: PeerId,
+        carrier: &PeerId,
+        target: Target,
+        rows: Option<&[PeerRow]>,
+        now: Time,
+    ) {
+        let Some(candidate) = self.at(carrier).cloned() else {
+            return;
+        };
+        if let Some(known) = &mut self.0 {
+            let list = &known.list;
+            // To check an id takes a scalar multiplication; those that we know were checked.
+            let checked = |id: &[u8; 32]| {
+                let here = list.binary_search_by(|candidate| candidate.id.as_bytes().cmp(id));
+                let id = match here {
+                    Ok(at) => list[at].id,
+                    Err(_) => PeerId::from_bytes(*id).ok()?,
+                };
+                (id != me).then_some(id)
+            };
+            known.look_ups.ended(&candidate, target, rows, checked, now);
+        }
+    }
+
+    /// When [`look_up`](Self::look_up) has something to do next.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        self.0.as_ref()?.look_ups.next_due()
+    }
+}

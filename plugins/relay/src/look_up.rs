@@ -1,0 +1,287 @@
+//! Who carries nearest to a tag, where there are more carriers than one node knows: asked of carriers, nearer and nearer ones. PROTOCOL 3.13
+//!
+//! Pure state: time, answers and what is known come in, questions go out.
+
+use crate::limits::{
+    FOUND_KEPT_MAX, FOUND_LIFE, LOOK_UP_ASKED_MAX, LOOK_UP_AT_ONCE, LOOK_UP_FAILURES_MAX,
+    LOOK_UP_LIFE, LOOK_UP_ROWS_MAX, LOOK_UPS_MAX, PLACES, SEEN_UP,
+};
+use crate::packet::Tag;
+use crate::placement::{Candidate, distance};
+use crate::task::Task;
+use crate::topic::Topic;
+use dunlin_engine::Time;
+use dunlin_net::{PeerId, PeerRow};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Who takes longer to answer is waited for no longer before the next is asked.
+const PROMPT: Duration = Duration::from_millis(1_500);
+
+/// The first four bytes of a tag: all that is shown of it.
+pub(crate) type Target = [u8; 4];
+
+/// What of a tag is looked up.
+pub(crate) fn target(tag: Tag) -> Target {
+    let [a, b, c, d, ..] = tag.0;
+    [a, b, c, d]
+}
+
+/// The first tag that begins so.
+pub(crate) fn nearly(target: Target) -> [u8; 16] {
+    let mut tag = [0; 16];
+    tag[..4].copy_from_slice(&target);
+    tag
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Fresh,
+    Asked(Time),
+    Answered,
+    Failed,
+}
+
+struct Row {
+    id: PeerId,
+    step: Step,
+    /// Who told of it.
+    source: Option<PeerId>,
+}
+
+struct Search {
+    topic: Topic,
+    rows: BTreeMap<u128, Row>,
+    /// How many of those that somebody told of were not there.
+    failures: BTreeMap<PeerId, usize>,
+    asked: usize,
+}
+
+impl Search {
+    /// The nearest that count: those that did not fail.
+    fn nearest(&mut self) -> impl Iterator<Item = &mut Row> {
+        let here = self
+            .rows
+            .values_mut()
+            .filter(|row| row.step != Step::Failed);
+        here.take(PLACES)
+    }
+
+    fn is_over(&mut self) -> bool {
+        let spent = self.asked >= LOOK_UP_ASKED_MAX;
+        let mut nearest = self.nearest();
+        nearest.all(|row| match row.step {
+            Step::Fresh => spent,
+            Step::Asked(_) => false,
+            Step::Answered | Step::Failed => true,
+        })
+    }
+}
+
+/// A node's look-ups, and whom they found. At most 64 at once, and 512 carriers found.
+#[derive(Default)]
+pub(crate) struct LookUps {
+    searches: BTreeMap<Target, Search>,
+    /// What was looked up, and when.
+    over: BTreeMap<Target, Time>,
+    found: BTreeMap<PeerId, (Candidate, Time)>,
+    /// Whether others were found since that was last asked.
+    news: bool,
+}
+
+impl LookUps {
+    /// Begins to look for those of these tags that were not looked up lately.
+    // PROTOCOL 3.13
+    pub(crate) fn want(
+        &mut self,
+        tags: impl IntoIterator<Item = (Tag, Topic)>,
+        known: &[Candidate],
+        now: Time,
+    ) {
+        self.over.retain(|_, when| now - *when < LOOK_UP_LIFE);
+        for (tag, topic) in tags {
+            let target = target(tag);
+            if self.searches.len() >= LOOK_UPS_MAX {
+                return;
+            }
+            if self.over.contains_key(&target) || self.searches.contains_key(&target) {
+                continue;
+            }
+            let mut search = Search {
+                topic,
+                rows: BTreeMap::new(),
+                failures: BTreeMap::new(),
+                asked: 0,
+            };
+            for candidate in known {
+                add(&mut search, target, candidate, None);
+            }
+            self.searches.insert(target, search);
+        }
+    }
+
+    /// Whom to ask now.
+    // PROTOCOL 3.13
+    pub(crate) fn poll(
+        &mut self,
+        now: Time,
+        may_reach: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Task)> {
+        let mut tasks = Vec::new();
+        for (target, search) in &mut self.searches {
+            let topic = search.topic;
+            let waits = |row: &&mut Row| matches!(row.step, Step::Asked(at) if now - at < PROMPT);
+            let mut free = LOOK_UP_AT_ONCE.saturating_sub(search.nearest().filter(waits).count());
+            let mut left = LOOK_UP_ASKED_MAX.saturating_sub(search.asked);
+            while free > 0 && left > 0 {
+                let fresh = search.nearest().find(|row| row.step == Step::Fresh);
+                let Some(row) = fresh else {
+                    break;
+                };
+                if !may_reach(&row.id) {
+                    row.step = Step::Failed;
+                    continue;
+                }
+                row.step = Step::Asked(now);
+                let task = Task::Find {
+                    target: *target,
+                    topic,
+                };
+                tasks.push((row.id, task));
+                (free, left) = (free - 1, left - 1);
+                search.asked += 1;
+            }
+        }
+        let over = |_: &Target, search: &mut Search| search.is_over();
+        let over: Vec<Target> = self
+            .searches
+            .extract_if(.., over)
+            .map(|(target, _)| target)
+            .collect();
+        self.over
+            .extend(over.into_iter().map(|target| (target, now)));
+        tasks
+    }
+
+    /// What a carrier answered, if it could be reached. `position` is where each is in the key space, `checked` an id that is one.
+    // PROTOCOL 3.13
+    pub(crate) fn ended(
+        &mut self,
+        carrier: &Candidate,
+        target: Target,
+        rows: Option<&[PeerRow]>,
+        checked: impl Fn(&[u8; 32]) -> Option<PeerId>,
+        now: Time,
+    ) {
+        if rows.is_none() {
+            self.news |= self.found.remove(&carrier.id).is_some();
+        }
+        let Some(search) = self.searches.get_mut(&target) else {
+            return;
+        };
+        let here = distance(&nearly(target), &carrier.position);
+        let Some(row) = search.rows.get_mut(&here) else {
+            return;
+        };
+        row.step = if rows.is_some() {
+            Step::Answered
+        } else {
+            Step::Failed
+        };
+        if let (None, Some(source)) = (rows, row.source) {
+            let failures = search.failures.entry(source).or_default();
+            *failures += 1;
+            if *failures == LOOK_UP_FAILURES_MAX {
+                // Whoever tells of so many that are not there makes them up.
+                search
+                    .rows
+                    .retain(|_, row| row.source != Some(source) || row.step != Step::Fresh);
+            }
+        }
+        let believed = search
+            .failures
+            .get(&carrier.id)
+            .is_none_or(|n| *n < LOOK_UP_FAILURES_MAX);
+        let told = rows
+            .unwrap_or_default()
+            .iter()
+            .filter(|row| believed && is_useful(row, carrier));
+        for row in told {
+            let Some(id) = checked(&row.id) else {
+                continue;
+            };
+            let candidate = Candidate {
+                id,
+                position: id.position(),
+                address: row.address,
+                eligible: u64::from(row.minutes_up) * 60 >= SEEN_UP.as_secs(),
+            };
+            if add(search, target, &candidate, Some(carrier.id)) {
+                self.news |= self
+                    .found
+                    .insert(id, (candidate, now + FOUND_LIFE))
+                    .is_none();
+            }
+        }
+        while self.found.len() > FOUND_KEPT_MAX {
+            let first = self
+                .found
+                .iter()
+                .min_by_key(|(id, (_, until))| (*until, **id));
+            let Some(id) = first.map(|(id, _)| *id) else {
+                break;
+            };
+            self.found.remove(&id);
+        }
+    }
+
+    /// Those that were found, and are not too long ago to count.
+    pub(crate) fn found(&self, now: Time) -> impl Iterator<Item = &Candidate> {
+        let lately = self.found.values().filter(move |(_, until)| now < *until);
+        lately.map(|(candidate, _)| candidate)
+    }
+
+    /// Whether that changed since this was last asked.
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// When [`poll`](Self::poll) has something to do next, apart from answers.
+    pub(crate) fn next_due(&self) -> Option<Time> {
+        let rows = self
+            .searches
+            .values()
+            .flat_map(|search| search.rows.values());
+        let asked = rows.filter_map(|row| match row.step {
+            Step::Asked(at) => Some(at + PROMPT),
+            _ => None,
+        });
+        asked.min()
+    }
+}
+
+/// A row that can be one of those where a packet belongs, and that its teller can have meant for us.
+fn is_useful(row: &PeerRow, teller: &Candidate) -> bool {
+    row.about.carries() && !row.about.metered() && row.is_meant(teller.address)
+}
+
+/// Notes one for a search; the farthest make room. `false` if it is farther than all, or known already.
+fn add(search: &mut Search, target: Target, candidate: &Candidate, source: Option<PeerId>) -> bool {
+    let distance = distance(&nearly(target), &candidate.position);
+    if search.rows.contains_key(&distance) {
+        return false;
+    }
+    let row = Row {
+        id: candidate.id,
+        step: Step::Fresh,
+        source,
+    };
+    search.rows.insert(distance, row);
+    let far = search.rows.len() > LOOK_UP_ROWS_MAX;
+    let gone = far.then(|| search.rows.pop_last()).flatten();
+    gone.is_none_or(|(gone, _)| gone != distance)
+}
+
+#[cfg(test)]
+#[path = "look_up_tests.rs"]
+mod tests;
