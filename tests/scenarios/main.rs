@@ -8,6 +8,7 @@ mod clocks;
 mod friends;
 mod moving;
 mod plugins;
+mod strangers;
 mod unlinkable;
 
 use dunlin_sim::{Path, Sim, Who, minutes};

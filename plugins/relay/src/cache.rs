@@ -2,7 +2,7 @@
 //!
 //! Who deposits is known by its prefix alone, and a copy that a neighbour gave is charged to its tag (`depositor.rs`). Each prefix has at most a sixteenth; in a full cache the one that
 //! holds most gives way (max-min), its packets of least work first, then those soonest to expire. A newcomer
-//! that would be the next to go is refused, so that its sender knows and stops.
+//! that would be the next to go, or has no more work than what of its own prefix would have to go for it, is refused, so that its sender knows and stops.
 
 use crate::depositor::Depositor;
 use crate::kept::{Kept, charge};
@@ -219,7 +219,8 @@ impl Cache {
         let mut purses = vec![open(from, charge)];
         while purses[0].bytes > self.capacity / PREFIX_SHARE {
             match purses[0].first_to_go.next() {
-                Some(rank) if *rank < newcomer => {
+                // What lasts longer is no reason to let go of what was promised to the same prefix.
+                Some(rank) if rank.0 < newcomer.0 => {
                     victims.push(rank.2);
                     purses[0].bytes -= size(&rank.2);
                     used -= size(&rank.2);
@@ -250,7 +251,7 @@ impl Cache {
                 purses.push(open(*prefix, 0));
             }
             match purses[most].first_to_go.next() {
-                Some(rank) if most != 0 || *rank < newcomer => {
+                Some(rank) if most != 0 || rank.0 < newcomer.0 => {
                     victims.push(rank.2);
                     purses[most].bytes -= size(&rank.2);
                     used -= size(&rank.2);

@@ -55,18 +55,19 @@ impl Twin {
                 heaviest.unwrap().2
             };
             let of_payer = kept.iter().filter(|(prefix, ..)| *prefix == payer);
-            let mut ranks: Vec<Rank> = of_payer.map(|(_, rank, _)| *rank).collect();
-            ranks.sort_unstable();
-            if ranks[0] == rank {
-                let price = ranks.get(1).map_or(u8::MAX, |next| next.0 + 1);
+            let others = of_payer.filter(|(_, theirs, _)| *theirs != rank);
+            let first = others.map(|(_, theirs, _)| *theirs).min();
+            // Of its own prefix nothing goes for a newcomer but what has less work.
+            let Some(first) = first.filter(|first| payer != from || first.0 < rank.0) else {
+                let price = first.map_or(u8::MAX, |first| first.0 + 1);
                 return if over_share {
                     Insert::OverShare { price }
                 } else {
                     Insert::Full { price }
                 };
-            }
-            gone.push(ranks[0].2);
-            kept.retain(|(_, theirs, _)| *theirs != ranks[0]);
+            };
+            gone.push(first.2);
+            kept.retain(|(_, theirs, _)| *theirs != first);
         }
     }
 }
@@ -293,4 +294,24 @@ fn work_is_free_up_to_seventy_percent_and_then_rises() {
     assert!(prices.is_sorted());
     assert_eq!(prices[999], 12);
     assert_eq!(Cache::new(0).price(), 12);
+}
+
+#[test]
+fn what_lasts_longer_takes_nothing_from_what_was_promised_to_its_own_prefix() {
+    // Room for 16 large packets, and so for one of each prefix.
+    let mut cache = Cache::new(16 * 1_168);
+    let first = numbered(1, Class::Large, 0);
+    let stored = cache.insert(&first, network(1), Time(1_000));
+    assert_eq!(stored, Insert::Stored(vec![]));
+    let second = numbered(2, Class::Large, 0);
+    let refused = cache.insert(&second, network(1), Time(2_000));
+    assert!(matches!(refused, Insert::OverShare { .. }), "{refused:?}");
+    assert!(cache.contains(first.id()));
+    // Who pays is worth more, whenever it expires.
+    let Insert::OverShare { price } = refused else {
+        return;
+    };
+    let paid = second.worked(price);
+    let stored = cache.insert(&paid, network(1), Time(500));
+    assert_eq!(stored, Insert::Stored(vec![first.id()]));
 }

@@ -4,7 +4,7 @@ use crate::answers::{Known, Outcome};
 use crate::frames::Frame;
 use crate::limits::WORK_BITS_MAX;
 use crate::outbox::{Outbox, open_mut, standing};
-use crate::own_message::{ASK_MIN, End};
+use crate::own_message::{ASK_MIN, End, Piece};
 use crate::packet::{MessageId, PacketId};
 use crate::task::Task;
 use crate::topic::Topic;
@@ -40,6 +40,8 @@ impl Outbox {
         let message = open_mut(&mut self.0.messages, id)?;
         let before = standing(message);
         let is_part = message.is_part();
+        // A record comes again tomorrow: it is not to take the place of what else this device has left with a carrier.
+        let works = message.piece != Piece::Record;
         let part = message.part_mut(packet)?;
         let topic = Topic::under(part.packet.tag(), is_part);
         part.depositing.remove(&carrier);
@@ -71,7 +73,7 @@ impl Outbox {
                 }
             }
             Some(Frame::Refused { price, .. })
-                if price > part.packet.work() && price <= WORK_BITS_MAX =>
+                if works && price > part.packet.work() && price <= WORK_BITS_MAX =>
             {
                 part.packet = part.packet.worked(price);
                 part.look = now;
