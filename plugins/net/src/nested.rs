@@ -212,7 +212,7 @@ pub(crate) fn on_time(
                 opening.asked.is_some() || now - opening.retry.started < CIRCUIT_WAIT
             };
             let opening = parts.links.get(entity).and_then(|link| link.opening());
-            if opening.is_some_and(|opening| waits(opening)) {
+            if opening.is_some_and(waits) {
                 return Ok(());
             }
             straight(parts, entity, desk)
