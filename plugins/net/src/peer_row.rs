@@ -65,11 +65,11 @@ impl PeerRow {
         })
     }
 
-    /// Reads at most `most`; those that are no rows are passed over.
+    /// Reads the first `count`; `None` if there are fewer, or one of them is none.
     #[must_use]
-    pub fn decode_all(bytes: &[u8], most: usize) -> Vec<PeerRow> {
-        let rows = bytes.as_chunks::<PEERS_ROW_BYTES>().0.iter();
-        rows.take(most).filter_map(PeerRow::decode).collect()
+    pub fn decode_all(bytes: &[u8], count: usize) -> Option<Vec<PeerRow>> {
+        let rows = bytes.as_chunks::<PEERS_ROW_BYTES>().0.get(..count)?;
+        rows.iter().map(PeerRow::decode).collect()
     }
 
     /// Whether it can be meant for us: a teller far away names nobody on our LAN.

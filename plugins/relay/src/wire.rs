@@ -8,7 +8,6 @@ use crate::packet::DeleteSecret;
 use crate::rows;
 use bytes::Bytes;
 use dunlin_net::PeerRow;
-use dunlin_net::limits::PEERS_ROW_BYTES;
 
 const FOUND_COUNT_MAX: u8 = FOUND_MAX as u8;
 
@@ -244,11 +243,10 @@ impl Frame {
             FOUND => Frame::Found {
                 request: rest.request()?,
                 rows: {
-                    let (count, rows) = (usize::from(rest.byte()?), rest.rest());
-                    if count > FOUND_MAX || rows.len() < count * PEERS_ROW_BYTES {
-                        return Err(rest.bad(Reason::Malformed));
-                    }
-                    PeerRow::decode_all(rows, count)
+                    let count = usize::from(rest.byte()?);
+                    let rows =
+                        (count <= FOUND_MAX).then(|| PeerRow::decode_all(rest.rest(), count));
+                    rows.flatten().ok_or_else(|| rest.bad(Reason::Malformed))?
                 },
             },
             LIST => Frame::List {

@@ -20,10 +20,12 @@ pub const TARGETS: &[Target] = &[
     ("datagram", dunlin_net::fuzz::datagram),
     ("frames", dunlin_net::fuzz::frames),
     ("head", dunlin_relay::fuzz::head),
+    ("invitation", dunlin_relay::fuzz::invitation),
     ("link", link::link),
     ("outbox_file", dunlin_relay::fuzz::outbox_file),
     ("packet", dunlin_relay::fuzz::packet),
     ("relay_frame", dunlin_relay::fuzz::frame),
+    ("room_packet", dunlin_relay::fuzz::room_packet),
 ];
 
 /// Looks a target up; the names above are all there are.
