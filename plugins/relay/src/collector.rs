@@ -179,7 +179,7 @@ impl Collector {
                     part.asked += 1;
                     if may_reach(&carrier.id) && part.asking.insert(carrier.id) {
                         let (token, after) = (part.token, PacketId([0; 16]));
-                        let topic = Topic::Content;
+                        let topic = Topic::under(part.tag, true);
                         let task = Task::look(token, after, topic);
                         tasks.push((carrier.id, task));
                     }

@@ -80,7 +80,11 @@ pub(crate) fn look_up_carriers(
                         .sought()
                         .map(|(tag, is_part)| (tag, Topic::under(tag, is_part))),
                 );
-                tags.extend(collector.tags_sought().map(|tag| (tag, Topic::Content)));
+                tags.extend(
+                    collector
+                        .tags_sought()
+                        .map(|tag| (tag, Topic::under(tag, true))),
+                );
             }
             tags
         };

@@ -12,13 +12,16 @@ pub(crate) enum Topic {
     Mailbox,
     /// What is said in its rooms.
     Rooms,
-    /// Parts of larger content, which are too many for a link each.
-    Content,
+    /// A quarter of larger content, by tag or id: its packets are too many for a link each, and one link for all would be slow.
+    Content(u8),
     /// What it keeps for others.
     Carried,
     /// What lies under one tag; or one packet, by its id.
     Packet([u8; 16]),
 }
+
+/// Links with one carrier for larger content. // guess
+const CONTENT_LINKS: u8 = 4;
 
 impl Topic {
     /// The least and the greatest, in their order.
@@ -28,7 +31,7 @@ impl Topic {
     /// Of a receipt, by the packet's id; or of all parts of larger content.
     pub(crate) fn of(id: PacketId, is_part: bool) -> Topic {
         match is_part {
-            true => Topic::Content,
+            true => Topic::Content(id.0[15] % CONTENT_LINKS),
             false => Topic::Packet(id.0),
         }
     }
@@ -36,7 +39,7 @@ impl Topic {
     /// The same, by the tag under which the packet is placed or looked for.
     pub(crate) fn under(tag: Tag, is_part: bool) -> Topic {
         match is_part {
-            true => Topic::Content,
+            true => Topic::Content(tag.0[15] % CONTENT_LINKS),
             false => Topic::Packet(tag.0),
         }
     }
