@@ -107,8 +107,9 @@ fn a_megabyte_comes_whole_in_parts_though_carriers_vanish_and_leaves_nothing_beh
     assert_eq!(whole["parts_had"], 16);
     let told = scene.until_state(alice, &id, "delivered", minutes(10));
     assert_eq!(told["parts_delivered"], 16);
-    // Carriers that made a copy of their own while it was under way hear of its end when they next ask their neighbours.
-    scene.run.run_for(minutes(20));
+    // Carriers that made a copy of their own while it was under way hear of its end when they next ask their neighbours, who may have
+    // taken it from one another in between: within two rounds.
+    scene.run.run_for(minutes(40));
     let left = all[3..].iter().map(|carrier| scene.packets(*carrier));
     assert_eq!(left.sum::<usize>(), 0);
 }
