@@ -12,6 +12,7 @@ use crate::repair::Repair;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{ClockError, Now, Time};
 use dunlin_net::{About, AddressBook, FrameOut, Peer, PeerRow};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,12 +24,13 @@ pub(crate) struct Finds {
 }
 
 impl Finds {
+    fn new(since: Time) -> Finds {
+        Finds { since, count: 0 }
+    }
+
     fn admit(&mut self, now: Time) -> bool {
         if now - self.since >= Duration::from_mins(1) {
-            *self = Finds {
-                since: now,
-                count: 0,
-            };
+            *self = Finds::new(now);
         }
         self.count = self.count.saturating_add(1);
         self.count <= LINK_FINDS_MAX
@@ -51,6 +53,8 @@ pub(crate) fn tell_carriers(
     mut out: MessageWriter<FrameOut>,
     mut commands: Commands,
 ) {
+    // Of links that never asked before.
+    let mut first: BTreeMap<Entity, Finds> = BTreeMap::new();
     for CarriersAsked {
         node,
         peer,
@@ -65,12 +69,10 @@ pub(crate) fn tell_carriers(
         let (book, repair, mut drops, clock) = known;
         let admitted = match finds {
             Some(mut finds) => finds.admit(now.time),
-            None => {
-                // The first of a link; more in the same turn pass with it.
-                let (since, count) = (now.time, 1);
-                commands.entity(peer).try_insert(Finds { since, count });
-                true
-            }
+            None => first
+                .entry(peer)
+                .or_insert_with(|| Finds::new(now.time))
+                .admit(now.time),
         };
         let frame = match admitted {
             true => Frame::Found {
@@ -95,6 +97,9 @@ pub(crate) fn tell_carriers(
             }
         };
         send(&mut out, peer, &frame);
+    }
+    for (link, finds) in first {
+        commands.entity(link).try_insert(finds);
     }
 }
 

@@ -42,20 +42,24 @@ impl Carriers {
     /// Where a carrier is.
     #[must_use]
     pub fn address(&self, id: &PeerId) -> Option<SocketAddr> {
-        self.at(id).map(|candidate| candidate.address)
-    }
-
-    fn at(&self, id: &PeerId) -> Option<&Candidate> {
-        let list = self.list();
-        let found = list.binary_search_by_key(id, |candidate| candidate.id);
-        found.ok().map(|at| &list[at])
+        let known = self.0.as_ref()?;
+        let listed = known
+            .list
+            .binary_search_by_key(id, |candidate| candidate.id);
+        match listed {
+            Ok(at) => Some(known.list[at].address),
+            // Who was found in this turn is asked in this turn, before there is a list with it.
+            Err(_) => known.look_ups.address(id),
+        }
     }
 
     /// Reads the address book again if it changed, or others were found. Says whether there are other carriers than before.
     pub(crate) fn look(&mut self, me: PeerId, book: &Ref<AddressBook>, now: Time) -> bool {
         let known = self.0.get_or_insert_default();
-        let changed = known.look_ups.take_news() || known.book != Some(book.last_changed());
-        if !changed || now - known.as_of < READ_AGAIN && !known.list.is_empty() {
+        if now - known.as_of < READ_AGAIN && !known.list.is_empty() {
+            return false; // News waits too.
+        }
+        if !known.look_ups.take_news() && known.book == Some(book.last_changed()) {
             return false;
         }
         let carriers = book
@@ -118,9 +122,7 @@ impl Carriers {
         rows: Option<&[PeerRow]>,
         now: Time,
     ) {
-        let Some(candidate) = self.at(carrier).cloned() else {
-            return;
-        };
+        let teller = (*carrier, self.address(carrier));
         if let Some(known) = &mut self.0 {
             let list = &known.list;
             // To check an id takes a scalar multiplication; those that we know were checked.
@@ -132,12 +134,102 @@ impl Carriers {
                 };
                 (id != me).then_some(id)
             };
-            known.look_ups.ended(&candidate, target, rows, checked, now);
+            known.look_ups.ended(teller, target, rows, checked, now);
         }
     }
 
     /// When [`look_up`](Self::look_up) has something to do next.
     pub(crate) fn next_due(&self) -> Option<Time> {
         self.0.as_ref()?.look_ups.next_due()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LOOK_UP_LIFE;
+    use crate::neighbours::tests::carrier;
+    use dunlin_net::About;
+
+    const ME: u64 = 9_999;
+
+    fn known(count: u64) -> Carriers {
+        let mut list: Vec<Candidate> = (0..count).map(carrier).collect();
+        list.sort_by_key(|candidate| candidate.id);
+        let known = Known {
+            list,
+            ..Known::default()
+        };
+        Carriers(Some(Box::new(known)))
+    }
+
+    fn row(candidate: &Candidate) -> PeerRow {
+        PeerRow {
+            id: *candidate.id.as_bytes(),
+            address: candidate.address,
+            about: About::CARRIES,
+            minutes_silent: 0,
+            minutes_up: 60,
+        }
+    }
+
+    /// One look-up, of which the first who is asked tells of one nearer; gives that one, and the target.
+    fn told_of_one(carriers: &mut Carriers) -> (Candidate, Target) {
+        let found = carrier(500);
+        let tag = Tag(found.position);
+        let target = crate::look_up::target(tag);
+        let asked = carriers.look_up(|| [(tag, Topic::Mailbox)], |_| true, Time::ZERO);
+        let rows = [row(&found)];
+        let me = carrier(ME).id;
+        for (n, (id, _)) in asked.iter().enumerate() {
+            let told = if n == 0 { &rows[..] } else { &[] };
+            carriers.looked_up(me, id, target, Some(told), Time::ZERO);
+        }
+        (found, target)
+    }
+
+    /// In the turn in which it is told of, before the address book is read again.
+    // PROTOCOL 3.13
+    #[test]
+    fn who_was_found_can_be_dialled_at_once() {
+        let mut carriers = known(100);
+        let (found, _) = told_of_one(&mut carriers);
+        let asked = carriers.look_up(Vec::new, |_| true, Time::ZERO);
+        assert!(asked.iter().any(|(id, _)| *id == found.id));
+        for (id, _) in asked {
+            assert!(
+                carriers.address(&id).is_some(),
+                "{id} is asked, and nobody knows where it is"
+            );
+        }
+    }
+
+    /// Whatever became of it meanwhile: else its look-up would never end, and keep its place and its tag for ever.
+    // PROTOCOL 3.13
+    #[test]
+    fn a_look_up_ends_whoever_of_those_it_found_is_not_there() {
+        let mut carriers = known(100);
+        let (found, target) = told_of_one(&mut carriers);
+        let me = carrier(ME).id;
+        let mut open: Vec<PeerId> = Vec::new();
+        for n in 0..400 {
+            let now = Time::ZERO + Duration::from_secs(n);
+            open.extend(
+                carriers
+                    .look_up(Vec::new, |_| true, now)
+                    .into_iter()
+                    .map(|asked| asked.0),
+            );
+            for id in std::mem::take(&mut open) {
+                let rows = (id != found.id).then_some(&[][..]);
+                carriers.looked_up(me, &id, target, rows, now);
+            }
+        }
+        let again = || [(Tag(found.position), Topic::Mailbox)];
+        let later = Time::ZERO + Duration::from_secs(400) + LOOK_UP_LIFE;
+        assert!(
+            !carriers.look_up(again, |_| true, later).is_empty(),
+            "the first never ended"
+        );
     }
 }

@@ -13,6 +13,7 @@ use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_net::{PeerId, PeerRow};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Who takes longer to answer is waited for no longer before the next is asked.
@@ -163,24 +164,24 @@ impl LookUps {
         tasks
     }
 
-    /// What a carrier answered, if it could be reached. `position` is where each is in the key space, `checked` an id that is one.
+    /// What a carrier answered, if it could be reached; without its address it is not believed. `position` is where each is in the key space, `checked` an id that is one.
     // PROTOCOL 3.13
     pub(crate) fn ended(
         &mut self,
-        carrier: &Candidate,
+        (carrier, address): (PeerId, Option<SocketAddr>),
         target: Target,
         rows: Option<&[PeerRow]>,
         checked: impl Fn(&[u8; 32]) -> Option<PeerId>,
         now: Time,
     ) {
         if rows.is_none() {
-            self.news |= self.found.remove(&carrier.id).is_some();
+            self.news |= self.found.remove(&carrier).is_some();
         }
         let Some(search) = self.searches.get_mut(&target) else {
             return;
         };
-        let here = distance(&nearly(target), &carrier.position);
-        let Some(row) = search.rows.get_mut(&here) else {
+        let mut all = search.rows.values_mut();
+        let Some(row) = all.find(|row| row.id == carrier) else {
             return;
         };
         row.step = if rows.is_some() {
@@ -200,12 +201,12 @@ impl LookUps {
         }
         let believed = search
             .failures
-            .get(&carrier.id)
+            .get(&carrier)
             .is_none_or(|n| *n < LOOK_UP_FAILURES_MAX);
         let told = rows
             .unwrap_or_default()
             .iter()
-            .filter(|row| believed && is_useful(row, carrier));
+            .filter(|row| believed && address.is_some_and(|from| is_useful(row, from)));
         for row in told {
             let Some(id) = checked(&row.id) else {
                 continue;
@@ -216,11 +217,13 @@ impl LookUps {
                 address: row.address,
                 eligible: u64::from(row.minutes_up) * 60 >= SEEN_UP.as_secs(),
             };
-            if add(search, target, &candidate, Some(carrier.id)) {
-                self.news |= self
-                    .found
-                    .insert(id, (candidate, now + FOUND_LIFE))
-                    .is_none();
+            if add(search, target, &candidate, Some(carrier)) {
+                let known = self.found.get(&id).filter(|(_, until)| now < *until);
+                // Hearsay moves nobody who was not seen to be gone.
+                if known.is_none_or(|(known, _)| known.address == candidate.address) {
+                    self.news |= known.is_none_or(|(known, _)| *known != candidate);
+                    self.found.insert(id, (candidate, now + FOUND_LIFE));
+                }
             }
         }
         while self.found.len() > FOUND_KEPT_MAX {
@@ -239,6 +242,11 @@ impl LookUps {
     pub(crate) fn found(&self, now: Time) -> impl Iterator<Item = &Candidate> {
         let lately = self.found.values().filter(move |(_, until)| now < *until);
         lately.map(|(candidate, _)| candidate)
+    }
+
+    /// Where one of them is.
+    pub(crate) fn address(&self, id: &PeerId) -> Option<SocketAddr> {
+        self.found.get(id).map(|(candidate, _)| candidate.address)
     }
 
     /// Whether that changed since this was last asked.
@@ -261,8 +269,8 @@ impl LookUps {
 }
 
 /// A row that can be one of those where a packet belongs, and that its teller can have meant for us.
-fn is_useful(row: &PeerRow, teller: &Candidate) -> bool {
-    row.about.carries() && !row.about.metered() && row.is_meant(teller.address)
+fn is_useful(row: &PeerRow, teller: SocketAddr) -> bool {
+    row.about.carries() && !row.about.metered() && row.is_meant(teller)
 }
 
 /// Notes one for a search; the farthest make room. `false` if it is farther than all, or known already.

@@ -5,6 +5,11 @@ use crate::neighbours::tests::carrier;
 use dunlin_net::About;
 use proptest::prelude::*;
 
+/// Who it is, and where.
+fn at(candidate: &Candidate) -> (PeerId, Option<SocketAddr>) {
+    (candidate.id, Some(candidate.address))
+}
+
 const NEVER: fn(&PeerId) -> bool = |_| true;
 
 fn row(candidate: &Candidate) -> PeerRow {
@@ -97,7 +102,7 @@ fn look(looks: &mut LookUps, net: &Net, tag: Tag, known: &[Candidate]) -> (usize
             asked += 1;
             let who = net.find(&carrier);
             let told = net.told(who, target);
-            looks.ended(&net.all[who], target, Some(&told), checked, Time::ZERO);
+            looks.ended(at(&net.all[who]), target, Some(&told), checked, Time::ZERO);
         }
     }
 }
@@ -164,7 +169,13 @@ fn three_are_asked_at_a_time_and_who_takes_long_holds_up_nobody() {
     looks.poll(seconds(4), NEVER);
     for candidate in &nearest[..8] {
         assert!(looks.searches.len() == 1);
-        looks.ended(candidate, target(tag(1)), Some(&[]), checked, seconds(5));
+        looks.ended(
+            at(candidate),
+            target(tag(1)),
+            Some(&[]),
+            checked,
+            seconds(5),
+        );
         looks.poll(seconds(5), |_| false);
     }
     assert!(looks.searches.is_empty());
@@ -187,9 +198,9 @@ fn who_makes_carriers_up_is_believed_three_times() {
     let rows: Vec<PeerRow> = made_up.iter().map(row).collect();
     looks.poll(seconds(0), NEVER);
     for honest in &by_distance(tag(1), known.iter())[1..3] {
-        looks.ended(honest, target(tag(1)), Some(&[]), checked, seconds(1));
+        looks.ended(at(honest), target(tag(1)), Some(&[]), checked, seconds(1));
     }
-    looks.ended(&liar, target(tag(1)), Some(&rows), checked, seconds(1));
+    looks.ended(at(&liar), target(tag(1)), Some(&rows), checked, seconds(1));
     let mut dialled = 0;
     for n in 1..200 {
         for (id, _) in looks.poll(seconds(2 * n), NEVER) {
@@ -198,7 +209,7 @@ fn who_makes_carriers_up_is_believed_three_times() {
             let honest = known.iter().find(|candidate| candidate.id == id);
             let answer = honest.map(|_| &[][..]);
             looks.ended(
-                false_one.or(honest).unwrap(),
+                at(false_one.or(honest).unwrap()),
                 target(tag(1)),
                 answer,
                 checked,
@@ -248,15 +259,27 @@ fn rows_that_cannot_be_meant_or_are_no_carriers_are_passed_over_and_what_is_kept
     ];
     looks.want([(tag(1), Topic::Mailbox)], &known, seconds(0));
     looks.poll(seconds(0), NEVER);
-    looks.ended(&teller, target(tag(1)), Some(&bad), checked, seconds(0));
+    looks.ended(at(&teller), target(tag(1)), Some(&bad), checked, seconds(0));
     assert!(looks.found(seconds(0)).next().is_none() && !looks.take_news());
-    looks.ended(&teller, target(tag(1)), Some(&[good]), checked, seconds(0));
+    looks.ended(
+        at(&teller),
+        target(tag(1)),
+        Some(&[good]),
+        checked,
+        seconds(0),
+    );
     assert!(looks.take_news() && !looks.take_news());
     let young = PeerRow {
         minutes_up: 19,
         ..row(&carrier(51))
     };
-    looks.ended(&teller, target(tag(1)), Some(&[young]), checked, seconds(0));
+    looks.ended(
+        at(&teller),
+        target(tag(1)),
+        Some(&[young]),
+        checked,
+        seconds(0),
+    );
     let eligible: Vec<bool> = looks
         .found(seconds(0))
         .map(|found| found.eligible)
@@ -270,7 +293,7 @@ fn rows_that_cannot_be_meant_or_are_no_carriers_are_passed_over_and_what_is_kept
             .map(|k| row(&carrier(10_000 + 20 * n + k)))
             .collect();
         looks.ended(
-            &teller,
+            at(&teller),
             target(tag(n)),
             Some(&rows),
             checked,
@@ -284,4 +307,30 @@ fn rows_that_cannot_be_meant_or_are_no_carriers_are_passed_over_and_what_is_kept
         );
     }
     assert_eq!(looks.found.len(), FOUND_KEPT_MAX);
+}
+
+/// As in the address book: hearsay moves nobody who is not known to be gone.
+// PROTOCOL 3.13
+#[test]
+fn who_was_found_stays_where_it_is_until_it_was_not_there() {
+    let known: Vec<Candidate> = (0..20).map(carrier).collect();
+    let found = carrier(50);
+    let moved = PeerRow {
+        address: "198.51.100.1:9".parse().unwrap(),
+        ..row(&found)
+    };
+    let mut looks = LookUps::default();
+    let tags = [tag(1), tag(2), tag(3)];
+    looks.want(tags.map(|tag| (tag, Topic::Mailbox)), &known, seconds(0));
+    looks.poll(seconds(0), NEVER);
+    let told = |looks: &mut LookUps, n: usize, row: PeerRow| {
+        let target = target(tags[n]);
+        looks.ended(at(&known[n]), target, Some(&[row]), checked, seconds(1));
+        let at = looks.found(seconds(1)).find(|at| at.id == found.id);
+        at.map(|at| at.address)
+    };
+    assert_eq!(told(&mut looks, 0, row(&found)), Some(found.address));
+    assert_eq!(told(&mut looks, 1, moved), Some(found.address));
+    looks.ended(at(&found), target(tags[0]), None, checked, seconds(1));
+    assert_eq!(told(&mut looks, 2, moved), Some(moved.address));
 }

@@ -538,3 +538,19 @@ fn carriers_near_a_tag_are_told_thirty_times_a_minute_and_never_to_who_asks_for_
     stranger.say(0x2c, &[1, 0, 0, 0, 0]);
     assert_eq!(stranger.drops(DropReason::AnswerUnasked), before + 1);
 }
+
+/// Each answer is a hundred times the question, and takes a look at the whole address book.
+// PROTOCOL 3.13
+#[test]
+fn questions_for_carriers_that_come_at_once_are_no_more_than_others() {
+    let mut stranger = Stranger::before(carrier());
+    for n in 1..=200_u32 {
+        let (peer, kind) = (stranger.link, 0x2b);
+        let body = [&n.to_le_bytes()[..], &[1, 2, 3, 4, 20]].concat().into();
+        let world = stranger.scene.world();
+        world.write_message(FrameOut { peer, kind, body });
+    }
+    stranger.scene.run.run_for(seconds(1));
+    let most = u64::from(dunlin_relay::limits::LINK_FINDS_MAX);
+    assert_eq!(stranger.drops(DropReason::TooManyFinds), 200 - most);
+}
