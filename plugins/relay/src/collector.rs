@@ -9,7 +9,7 @@ use crate::life;
 use crate::limits::{ASKED, COLLECTIONS_MAX, PARTS_ASKED};
 use crate::manifest::Manifest;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag, Token};
-use crate::placement::{Candidate, place};
+use crate::placement::{Candidate, nearest};
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
@@ -172,12 +172,13 @@ impl Collector {
             let waited = (now - collection.progress) / 8;
             let wait = waited.clamp(WAIT_MIN, WAIT_MAX);
             for part in collection.sought_mut().filter(|part| part.next <= now) {
-                let nearest = place(part.tag, candidates, ASKED);
+                let reached = candidates.iter().filter(|carrier| may_reach(&carrier.id));
+                let nearest = nearest(part.tag, reached, ASKED);
                 let from = part.asked % nearest.len().max(1);
                 let at_once = AT_ONCE.min(nearest.len());
                 for carrier in nearest.iter().cycle().skip(from).take(at_once) {
                     part.asked += 1;
-                    if may_reach(&carrier.id) && part.asking.insert(carrier.id) {
+                    if part.asking.insert(carrier.id) {
                         let (token, after) = (part.token, PacketId([0; 16]));
                         let topic = Topic::under(part.tag, true);
                         let task = Task::look(token, after, topic);

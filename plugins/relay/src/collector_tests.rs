@@ -138,7 +138,7 @@ fn the_first_eight_missing_parts_are_asked_for_at_their_sixteen_nearest() {
     assert_eq!(asked.len(), 8);
     for (tag, carriers) in asked {
         assert!(tags(&sealed)[1..9].contains(&tag));
-        let nearest: BTreeSet<PeerId> = place(tag, &all, ASKED).iter().map(|c| c.id).collect();
+        let nearest: BTreeSet<PeerId> = nearest(tag, &all, ASKED).iter().map(|c| c.id).collect();
         assert_eq!(carriers, nearest);
     }
     // Nothing has come for long: it is asked for ever more seldom, and in the end not at all.

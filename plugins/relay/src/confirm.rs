@@ -10,7 +10,7 @@ use crate::limits::{PART_PLACES, PLACES};
 use crate::messages::{PacketGone, Work};
 use crate::nodes::{NodeName, Nodes, failed, refused};
 use crate::packet::MessageId;
-use crate::placement::place;
+use crate::placement::nearest;
 use crate::receipts::Receipts;
 use crate::seen::Seen;
 use crate::tombstones::Tombstones;
@@ -88,7 +88,7 @@ pub(crate) fn call_confirm(
                 Some(_) if is_fragment => PART_PLACES,
                 _ => PLACES,
             };
-            let nearest = place(tag, carriers.list(), places);
+            let nearest = nearest(tag, carriers.list(), places);
             let nearest = nearest.iter().map(|carrier| carrier.id);
             let told = brought_by.iter().copied().chain(nearest);
             receipts.tell((id, part.is_some()), secret, told, now.time);

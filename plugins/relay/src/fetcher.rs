@@ -4,7 +4,7 @@ use crate::day_keys::DayKeys;
 use crate::frames::Frame;
 use crate::limits::{ASKED, KEPT_LINKS_MAX};
 use crate::packet::{Packet, PacketId, Tag};
-use crate::placement::{Candidate, place};
+use crate::placement::{Candidate, nearest};
 use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -15,6 +15,10 @@ use std::time::Duration;
 /// Between two rounds at one carrier: this after one that brought something, doubling after each that did not.
 const ROUND_FIRST: Duration = Duration::from_secs(1);
 const ROUND_MAX: Duration = Duration::from_mins(5);
+/// Who cannot be reached is passed over for so long.
+const AWAY: Duration = Duration::from_secs(5);
+/// For each day so many of the nearest are known, to ask the nearest 16 of those who can be reached.
+const NEAR_MAX: usize = 4 * ASKED;
 
 struct Round {
     ended: bool,
@@ -33,10 +37,58 @@ pub struct Fetcher(Option<Box<Rounds>>);
 struct Rounds {
     tags: Vec<(u16, Tag)>,
     candidates: Vec<Candidate>,
+    /// Of each day.
+    nearest: Vec<(u16, Vec<PeerId>)>,
+    away: BTreeMap<PeerId, Time>,
+    today: u16,
     targets: BTreeMap<PeerId, Vec<u16>>,
     rounds: BTreeMap<PeerId, Round>,
     kept: BTreeSet<PeerId>,
     changed: Time,
+}
+
+impl Rounds {
+    /// Whom to ask: of those who can be reached.
+    fn choose(&mut self) {
+        self.targets.clear();
+        self.kept.clear();
+        for (day, nearest) in &self.nearest {
+            let there = nearest.iter().filter(|id| !self.away.contains_key(id));
+            for (place, carrier) in there.take(ASKED).enumerate() {
+                self.targets.entry(*carrier).or_default().push(*day);
+                if *day == self.today && place < KEPT_LINKS_MAX {
+                    self.kept.insert(*carrier);
+                }
+            }
+        }
+        let targets = &self.targets;
+        self.rounds
+            .retain(|carrier, _| targets.contains_key(carrier));
+    }
+
+    /// Others are asked in place of those who cannot be reached.
+    fn pass_over(&mut self, now: Time, may_reach: impl Fn(&PeerId) -> bool) {
+        let before = self.away.len();
+        self.away.retain(|_, until| now < *until);
+        let mut changed = self.away.len() < before;
+        loop {
+            if changed {
+                self.choose();
+            }
+            let is_due = |carrier: &&PeerId| {
+                let round = self.rounds.get(*carrier);
+                round.is_none_or(|round| round.next <= now && round.open.is_empty())
+            };
+            let due = self.targets.keys().filter(is_due);
+            let away: Vec<PeerId> = due.filter(|id| !may_reach(id)).copied().collect();
+            if away.is_empty() {
+                return;
+            }
+            let until = now + AWAY;
+            self.away.extend(away.into_iter().map(|id| (id, until)));
+            changed = true;
+        }
+    }
 }
 
 /// A node hears of carriers within a few round trips of its first link; once none was added for so long, it has the most of them.
@@ -50,28 +102,17 @@ impl Fetcher {
         if tags == this.tags && candidates == this.candidates {
             return;
         }
-        this.targets.clear();
-        for (day, tag) in &tags {
-            for candidate in place(*tag, candidates, ASKED) {
-                this.targets.entry(candidate.id).or_default().push(*day);
-            }
-        }
-        this.kept.clear();
-        if let Some((_, tag)) = tags.iter().find(|(day, _)| *day == today) {
-            let nearest = place(*tag, candidates, KEPT_LINKS_MAX);
-            this.kept
-                .extend(nearest.into_iter().map(|candidate| candidate.id));
-        }
-        if this
-            .targets
-            .keys()
-            .any(|carrier| !this.rounds.contains_key(carrier))
-        {
+        let near = |(day, tag): &(u16, Tag)| {
+            let nearest = nearest(*tag, candidates, NEAR_MAX);
+            (*day, nearest.iter().map(|carrier| carrier.id).collect())
+        };
+        this.nearest = tags.iter().map(near).collect();
+        this.today = today;
+        let before: BTreeSet<PeerId> = this.rounds.keys().copied().collect();
+        this.choose();
+        if !this.targets.keys().all(|carrier| before.contains(carrier)) {
             this.changed = now;
         }
-        let targets = &this.targets;
-        this.rounds
-            .retain(|carrier, _| targets.contains_key(carrier));
         (this.tags, this.candidates) = (tags, candidates.to_vec());
     }
 
@@ -96,6 +137,7 @@ impl Fetcher {
         let Some(this) = &mut self.0 else {
             return tasks;
         };
+        this.pass_over(now, may_reach);
         let this = &mut **this; // Its parts are borrowed one by one.
         for (carrier, days) in &this.targets {
             let round = this.rounds.entry(*carrier).or_insert_with(|| Round {
@@ -107,11 +149,6 @@ impl Fetcher {
                 subscribed: BTreeSet::new(),
             });
             if round.next > now || !round.open.is_empty() {
-                continue;
-            }
-            if !may_reach(carrier) {
-                round.ended = true;
-                round.next = now + ROUND_FIRST;
                 continue;
             }
             if this.kept.contains(carrier) {
@@ -131,14 +168,13 @@ impl Fetcher {
         tasks
     }
 
-    /// Whether there are carriers to ask, each has answered or could not be reached, at least once, and none was added for a
-    /// while.
+    /// Whether carriers are known, each that can be reached has answered at least once, and none was added for a while.
     #[must_use]
     pub fn has_asked_all(&self, now: Time) -> bool {
         let Some(this) = &self.0 else {
             return false;
         };
-        !this.targets.is_empty()
+        !this.candidates.is_empty()
             && now - this.changed >= SETTLED
             && this.targets.keys().all(|carrier| {
                 let round = this.rounds.get(carrier);
@@ -150,7 +186,8 @@ impl Fetcher {
     pub(crate) fn next_due(&self) -> Option<Time> {
         let this = self.0.as_ref()?;
         let idle = this.rounds.values().filter(|round| round.open.is_empty());
-        idle.map(|round| round.next).min()
+        let rounds = idle.map(|round| round.next);
+        rounds.chain(this.away.values().copied()).min()
     }
 
     fn round_mut(&mut self, carrier: PeerId) -> Option<&mut Round> {
@@ -377,8 +414,36 @@ mod tests {
         let away = candidates(1)[0].id;
         let asked = fetcher.poll(Time::ZERO, |id| *id != away);
         assert!(!asked.is_empty() && asked.iter().all(|(carrier, _)| *carrier != away));
-        assert_eq!(fetcher.next_due(), Some(seconds(1)));
-        let asked = fetcher.poll(seconds(1), |_| true);
+        assert_eq!(fetcher.next_due(), Some(seconds(5)));
+        let asked = fetcher.poll(seconds(5), |_| true);
         assert!(asked.iter().all(|(carrier, _)| *carrier == away));
+    }
+
+    /// Senders pass over those who are away as well.
+    // PROTOCOL 3.6
+    #[test]
+    fn in_place_of_who_is_away_the_next_nearest_is_asked() {
+        let mut fetcher = fetcher(64);
+        let there = |id: &PeerId| !id.as_bytes()[0].is_multiple_of(2);
+        let known = candidates(64);
+        let reached = known.iter().filter(|candidate| there(&candidate.id));
+        let reached: Vec<Candidate> = reached.cloned().collect();
+        let mut keys = DayKeys::default();
+        keys.refresh(&Mailbox::from_seed(&[1; 32]), 20_000);
+        let mut right = BTreeSet::new();
+        for (day, tag) in keys.tags() {
+            right.extend(nearest(tag, &reached, 16).iter().map(|to| (to.id, day)));
+        }
+        let fetch = |(carrier, task): &(PeerId, Task)| match task {
+            Task::Fetch { day, .. } => Some((*carrier, *day)),
+            _ => None,
+        };
+        let asked = fetcher.poll(Time::ZERO, there);
+        assert_eq!(
+            asked.iter().filter_map(fetch).collect::<BTreeSet<_>>(),
+            right
+        );
+        let kept = fetcher.kept();
+        assert!(kept.len() == 8 && kept.iter().all(there));
     }
 }

@@ -9,7 +9,7 @@ use crate::inbox::{Fragment, Received};
 use crate::life;
 use crate::limits::{ASKED, FRAGMENT_BYTES, GATHERINGS_MAX};
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
-use crate::placement::{Candidate, place};
+use crate::placement::{Candidate, nearest};
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
@@ -201,7 +201,8 @@ impl Gatherer {
         });
         for (is_part, row) in rows.filter(|(_, row)| row.found.is_none() && row.next <= now) {
             let tag = row.key.tag();
-            let nearest = place(tag, candidates, ASKED);
+            let reached = candidates.iter().filter(|carrier| may_reach(&carrier.id));
+            let nearest = nearest(tag, reached, ASKED);
             let from = row.asked % nearest.len().max(1);
             let in_turn = nearest
                 .iter()
@@ -210,7 +211,7 @@ impl Gatherer {
                 .take(AT_ONCE.min(nearest.len()));
             for carrier in in_turn {
                 row.asked += 1;
-                if may_reach(&carrier.id) && row.asking.insert(carrier.id) {
+                if row.asking.insert(carrier.id) {
                     let (token, after) = (row.key.token(), PacketId([0; 16]));
                     let topic = Topic::under(tag, is_part);
                     let task = Task::look(token, after, topic);

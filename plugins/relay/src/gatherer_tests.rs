@@ -125,7 +125,7 @@ fn a_missing_fragment_is_asked_for_at_the_sixteen_nearest_and_ever_more_seldom()
     let mut gatherer = begun(&sealed);
     let all = candidates(40);
     let tag = sealed.fragments[0].0.tag();
-    let nearest: BTreeSet<PeerId> = place(tag, &all, ASKED).iter().map(|c| c.id).collect();
+    let nearest: BTreeSet<PeerId> = nearest(tag, &all, ASKED).iter().map(|c| c.id).collect();
     let (mut asked, mut times) = (BTreeSet::new(), Vec::new());
     while times.len() < 20 {
         let now = gatherer.next_due().unwrap();

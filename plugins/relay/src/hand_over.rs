@@ -12,7 +12,7 @@ use crate::known_carriers::Carriers;
 use crate::limits::{HAND_OVER_MAX, PLACES};
 use crate::messages::{ErrandDone, Work};
 use crate::packet::PacketId;
-use crate::placement::place;
+use crate::placement::nearest;
 use crate::settings::RelaySettings;
 use crate::task::Task;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -111,7 +111,7 @@ pub(crate) fn begin_hand_over(
         carriers.look(identity.id(), &book, now.time);
         let mut counts = BTreeMap::new();
         for packet in cache.longest_lived(HAND_OVER_MAX, now.time) {
-            let nearest = place(packet.tag(), carriers.list(), ASKED);
+            let nearest = nearest(packet.tag(), carriers.list(), ASKED);
             let id = packet.id();
             for carrier in &nearest {
                 errands.add(carrier.id, Task::Count { id }, now.time);

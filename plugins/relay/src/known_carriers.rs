@@ -1,6 +1,6 @@
 //! The carriers that a node knows, as placement sees them: those of its address book, and those that look-ups found.
 
-use crate::limits::{LOOK_UP_KNOWN_MIN, SEEN_UP};
+use crate::limits::{ASKED, LOOK_UP_KNOWN_MIN, SEEN_UP};
 use crate::look_up::{LookUps, Target};
 use crate::packet::Tag;
 use crate::placement::Candidate;
@@ -62,10 +62,14 @@ impl Carriers {
         if !known.look_ups.take_news() && known.book == Some(book.last_changed()) {
             return false;
         }
-        let carriers = book
-            .entries()
-            .filter(|peer| peer.about.carries() && peer.id != me);
+        let carriers = || {
+            let all = book.entries();
+            all.filter(|peer| peer.about.carries() && peer.id != me)
+        };
         // PROTOCOL 3.6
+        let unmetered = carriers().filter(|peer| !peer.about.metered());
+        let enough = unmetered.take(ASKED).count() == ASKED;
+        let carriers = carriers().filter(|peer| !enough || !peer.about.metered());
         let position = |id: &PeerId| {
             let before = known
                 .list
@@ -80,12 +84,15 @@ impl Carriers {
         };
         let mut list: Vec<Candidate> = carriers.map(candidate).collect();
         list.sort_by_key(|candidate| candidate.id);
-        // What we saw ourselves goes before what others say.
-        let others = known.look_ups.found(now).filter(|found| {
-            list.binary_search_by_key(&found.id, |candidate| candidate.id)
-                .is_err()
-        });
-        let others: Vec<Candidate> = others.cloned().collect();
+        // Where it is we know ourselves; that it was up, whoever saw it.
+        // PROTOCOL 3.13
+        let mut others = Vec::new();
+        for found in known.look_ups.found(now) {
+            match list.binary_search_by_key(&found.id, |candidate| candidate.id) {
+                Ok(at) => list[at].eligible |= found.eligible,
+                Err(_) => others.push(found.clone()),
+            }
+        }
         list.extend(others);
         list.sort_by_key(|candidate| candidate.id);
         (known.as_of, known.book) = (now, Some(book.last_changed()));

@@ -136,7 +136,7 @@ pub use own_message::{OwnMessage, State};
 pub use packet::{
     Class, DeleteSecret, Malformed, MessageId, NotSixteenBytes, Packet, PacketId, Tag, Token,
 };
-pub use placement::{Candidate, place};
+pub use placement::{Candidate, nearest, place};
 pub use plugin::{RelayPlugin, RelaySystems};
 pub use prekey_record::{PrekeyRecord, prekey_token, prekey_tokens};
 pub use prekey_search::PrekeyBook;

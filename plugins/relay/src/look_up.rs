@@ -11,8 +11,8 @@ use crate::placement::{Candidate, distance};
 use crate::task::Task;
 use crate::topic::Topic;
 use dunlin_engine::Time;
-use dunlin_net::{PeerId, PeerRow};
-use std::collections::BTreeMap;
+use dunlin_net::{PeerId, PeerRow, Prefix};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ enum Step {
 
 struct Row {
     id: PeerId,
+    prefix: Prefix,
     step: Step,
     /// Who told of it.
     source: Option<PeerId>,
@@ -59,13 +60,14 @@ struct Search {
 }
 
 impl Search {
-    /// The nearest that count: those that did not fail.
+    /// The nearest that count: those that did not fail, one of each prefix; where these are too few the nearest of the others.
+    // PROTOCOL 3.6
     fn nearest(&mut self) -> impl Iterator<Item = &mut Row> {
-        let here = self
-            .rows
-            .values_mut()
-            .filter(|row| row.step != Step::Failed);
-        here.take(PLACES)
+        let mut prefixes = BTreeSet::new();
+        let there = self.rows.values_mut();
+        let there = there.filter(|row| row.step != Step::Failed);
+        let (first, others): (Vec<_>, Vec<_>) = there.partition(|row| prefixes.insert(row.prefix));
+        first.into_iter().chain(others).take(PLACES)
     }
 
     fn is_over(&mut self) -> bool {
@@ -273,7 +275,7 @@ fn is_useful(row: &PeerRow, teller: SocketAddr) -> bool {
     row.about.carries() && !row.about.metered() && row.is_meant(teller)
 }
 
-/// Notes one for a search; the farthest make room. `false` if it is farther than all, or known already.
+/// Notes one for a search; the farthest make room, of whichever prefix has most. `false` if it is one of those, or known already.
 fn add(search: &mut Search, target: Target, candidate: &Candidate, source: Option<PeerId>) -> bool {
     let distance = distance(&nearly(target), &candidate.position);
     if search.rows.contains_key(&distance) {
@@ -281,13 +283,25 @@ fn add(search: &mut Search, target: Target, candidate: &Candidate, source: Optio
     }
     let row = Row {
         id: candidate.id,
+        prefix: Prefix::of(candidate.address),
         step: Step::Fresh,
         source,
     };
     search.rows.insert(distance, row);
-    let far = search.rows.len() > LOOK_UP_ROWS_MAX;
-    let gone = far.then(|| search.rows.pop_last()).flatten();
-    gone.is_none_or(|(gone, _)| gone != distance)
+    if search.rows.len() <= LOOK_UP_ROWS_MAX {
+        return true;
+    }
+    let mut crowds: BTreeMap<Prefix, usize> = BTreeMap::new();
+    for row in search.rows.values() {
+        *crowds.entry(row.prefix).or_default() += 1;
+    }
+    let rows = search.rows.iter();
+    let last = rows.max_by_key(|(distance, row)| (crowds[&row.prefix], **distance));
+    let Some(last) = last.map(|(distance, _)| *distance) else {
+        return true;
+    };
+    search.rows.remove(&last);
+    last != distance
 }
 
 #[cfg(test)]

@@ -334,3 +334,34 @@ fn who_was_found_stays_where_it_is_until_it_was_not_there() {
     looks.ended(at(&found), target(tags[0]), None, checked, seconds(1));
     assert_eq!(told(&mut looks, 2, moved), Some(moved.address));
 }
+
+/// Whoever has one network and any number of ids does not end a look-up among them.
+// PROTOCOL 3.6
+#[test]
+fn carriers_of_one_prefix_are_one_of_the_eight_nearest_and_crowd_nobody_out() {
+    let known: Vec<Candidate> = (0..40).map(carrier).collect();
+    let mut crowd: Vec<Candidate> = (1_000..21_000).map(carrier).collect();
+    crowd.sort_by_key(|candidate| distance(&nearly(target(tag(1))), &candidate.position));
+    crowd.truncate(LOOK_UP_ROWS_MAX + 10);
+    for (n, candidate) in crowd.iter_mut().enumerate() {
+        candidate.address = format!("198.51.100.{n}:9000").parse().unwrap();
+    }
+    let mut looks = LookUps::default();
+    let all: Vec<Candidate> = known.iter().chain(&crowd).cloned().collect();
+    looks.want([(tag(1), Topic::Mailbox)], &all, seconds(0));
+    let search = looks.searches.get(&target(tag(1))).unwrap();
+    let honest = |row: &&Row| known.iter().any(|candidate| candidate.id == row.id);
+    assert_eq!(search.rows.values().filter(honest).count(), 40);
+    let mut asked = BTreeSet::new();
+    for n in 0..40 {
+        for (id, _) in looks.poll(seconds(n), NEVER) {
+            asked.insert(id);
+            let who = all.iter().find(|candidate| candidate.id == id).unwrap();
+            looks.ended(at(who), target(tag(1)), Some(&[]), checked, seconds(n));
+        }
+    }
+    let honest = by_distance(tag(1), known.iter());
+    let mut first = honest[..7].iter();
+    assert!(first.all(|candidate| asked.contains(&candidate.id)));
+    assert_eq!(asked.len(), 8);
+}

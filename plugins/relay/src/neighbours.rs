@@ -2,7 +2,7 @@
 
 use crate::limits::{NEIGHBOUR_SILENT_MAX, NEIGHBOURS, NEIGHBOURS_MAX, PLACES};
 use crate::packet::{PacketId, Tag};
-use crate::placement::{Candidate, distance, place};
+use crate::placement::{Candidate, distance, nearest};
 use dunlin_engine::Time;
 use dunlin_net::PeerId;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -95,7 +95,7 @@ impl Neighbours {
     // PROTOCOL 3.12
     pub(crate) fn belongs(&self, tag: Tag, who: &PeerId, me: &Candidate) -> bool {
         let all = self.0.iter().map(|neighbour| &neighbour.candidate);
-        let places = place(tag, all.chain([me]), PLACES);
+        let places = nearest(tag, all.chain([me]), PLACES);
         places.iter().any(|place| place.id == *who)
     }
 
@@ -182,7 +182,7 @@ pub(crate) mod tests {
             for n in 0_u32..1_000 {
                 let mut tag = [0; 16];
                 tag.copy_from_slice(&blake3::hash(&n.to_le_bytes()).as_bytes()[..16]);
-                let truly = place(Tag(tag), &all, PLACES).iter().any(|place| place.id == me.id);
+                let truly = nearest(Tag(tag), &all, PLACES).iter().any(|place| place.id == me.id);
                 let here = neighbours.belongs_here(Tag(tag), me);
                 prop_assert!(truly || !here);
                 mine += u32::from(truly);

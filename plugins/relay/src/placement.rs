@@ -14,7 +14,7 @@ pub struct Candidate {
     pub position: [u8; 16],
     /// Where.
     pub address: SocketAddr,
-    /// Unmetered, and seen up for 20 minutes.
+    /// Unmetered, and seen up for 20 minutes: by us, or by whoever told us of it.
     pub eligible: bool,
 }
 
@@ -23,8 +23,22 @@ pub(crate) fn distance(a: &[u8; 16], b: &[u8; 16]) -> u128 {
     u128::from_be_bytes(*a) ^ u128::from_be_bytes(*b)
 }
 
-/// The `count` carriers on which a packet of this tag belongs: the nearest eligible ones, no two in one prefix; where
-/// these are too few the nearest of the others, those of a new prefix first.
+/// The `count` carriers nearest to a tag, no two in one prefix; where these are too few the nearest of the others.
+// PROTOCOL 3.6
+#[must_use]
+pub fn nearest<'a>(
+    tag: Tag,
+    candidates: impl IntoIterator<Item = &'a Candidate>,
+    count: usize,
+) -> Vec<&'a Candidate> {
+    let (mut nearest, others) = by_distance(tag, candidates);
+    nearest.extend(others);
+    nearest.truncate(count);
+    nearest
+}
+
+/// The `count` carriers to which a packet of this tag is given: of the [`nearest`], twice as many, first those that are eligible. Whoever
+/// looks for it asks all of these: what one node saw up another did not see, so that they agree in who is near, and not in who is eligible.
 // PROTOCOL 3.6
 #[must_use]
 pub fn place<'a>(
@@ -32,22 +46,24 @@ pub fn place<'a>(
     candidates: impl IntoIterator<Item = &'a Candidate>,
     count: usize,
 ) -> Vec<&'a Candidate> {
-    let mut nearest: Vec<&Candidate> = candidates.into_iter().collect();
-    nearest.sort_by_key(|candidate| (distance(&tag.0, &candidate.position), candidate.id));
-    let mut prefixes = BTreeSet::new();
-    let mut placed = Vec::with_capacity(count);
-    for (only_eligible, only_new_prefixes) in [(true, true), (false, true), (false, false)] {
-        nearest.retain(|candidate| {
-            let fits = placed.len() < count
-                && (candidate.eligible || !only_eligible)
-                && (prefixes.insert(Prefix::of(candidate.address)) || !only_new_prefixes);
-            if fits {
-                placed.push(*candidate);
-            }
-            !fits
-        });
-    }
+    let (mut placed, others) = by_distance(tag, candidates);
+    placed.truncate(2 * count);
+    placed.sort_by_key(|candidate| !candidate.eligible);
+    placed.extend(others);
+    placed.truncate(count);
     placed
+}
+
+/// The nearest of each prefix, and all others.
+fn by_distance<'a>(
+    tag: Tag,
+    candidates: impl IntoIterator<Item = &'a Candidate>,
+) -> (Vec<&'a Candidate>, Vec<&'a Candidate>) {
+    let mut all: Vec<&Candidate> = candidates.into_iter().collect();
+    all.sort_by_key(|candidate| (distance(&tag.0, &candidate.position), candidate.id));
+    let mut prefixes = BTreeSet::new();
+    all.into_iter()
+        .partition(|candidate| prefixes.insert(Prefix::of(candidate.address)))
 }
 
 #[cfg(test)]
@@ -103,6 +119,27 @@ mod tests {
         assert_eq!(placed.iter().filter(alone).count(), 4);
         assert_eq!(placed[..5].iter().filter(alone).count(), 4);
         assert_eq!(placed.len(), 8);
+    }
+
+    /// Each saw others up, and they find what the other placed.
+    // PROTOCOL 3.6
+    #[test]
+    fn whoever_asks_the_sixteen_nearest_asks_all_to_whom_a_packet_is_given() {
+        for seed in 0..50_u64 {
+            let mut all = candidates(160, |n| format!("20.{n}.0.1:9000"));
+            let tag = Tag([seed as u8; 16]);
+            let asked = distances(tag, &nearest(tag, &all, 16));
+            for (n, candidate) in all.iter_mut().enumerate() {
+                candidate.eligible = (n as u64 + seed).is_multiple_of(7);
+            }
+            let placed = place(tag, &all, 8);
+            let given = distances(tag, &placed);
+            assert!(given.iter().all(|carrier| asked.contains(carrier)));
+            let seen_up = |c: &&&Candidate| c.eligible;
+            let near = nearest(tag, &all, 16);
+            let most = near.iter().filter(seen_up).count().min(8);
+            assert_eq!(placed.iter().filter(seen_up).count(), most, "seed {seed}");
+        }
     }
 
     // PROTOCOL 3.6

@@ -3,7 +3,7 @@
 use crate::limits::PREKEY_OWNERS_MAX;
 use crate::mailbox::MailboxPublic;
 use crate::packet::{Packet, PacketId, Tag, Token};
-use crate::placement::{Candidate, place};
+use crate::placement::{Candidate, nearest};
 use crate::prekey_record::{PrekeyRecord, prekey_tokens};
 use crate::seldom::{Empty, Seldom};
 use crate::task::Task;
@@ -119,7 +119,7 @@ impl PrekeyBook {
             }
             for token in search.tokens.clone() {
                 let reached = candidates.iter().filter(|carrier| may_reach(&carrier.id));
-                for carrier in place(token.tag(), reached, ASKED) {
+                for carrier in nearest(token.tag(), reached, ASKED) {
                     if search.asked.insert((token, carrier.id)) {
                         search.open += 1;
                         let after = PacketId([0; 16]);

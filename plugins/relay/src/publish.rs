@@ -11,7 +11,7 @@ use crate::outbox::Outbox;
 use crate::own_message::{OwnMessage, Piece};
 use crate::own_packet::OwnPacket;
 use crate::packet::MessageId;
-use crate::placement::place;
+use crate::placement::nearest;
 use crate::prekeys::Prekeys;
 use crate::receipts::Receipts;
 use dunlin_engine::bevy_ecs::prelude::*;
@@ -76,7 +76,7 @@ pub(crate) fn publish_prekeys(
             match prekeys.publish(identity, mailbox, unix_ms, &mut random.0) {
                 Ok(Some(old)) => {
                     // Its carriers may forget it.
-                    let nearest = place(old.packet.tag(), carriers.list(), PLACES);
+                    let nearest = nearest(old.packet.tag(), carriers.list(), PLACES);
                     let nearest = nearest.iter().map(|carrier| carrier.id);
                     receipts.tell((old.packet.id(), false), &old.secret, nearest, now.time);
                 }

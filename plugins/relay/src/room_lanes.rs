@@ -8,9 +8,9 @@
 
 use crate::frames::Frame;
 use crate::life::DAY_MS;
-use crate::limits::{ASKED, DAYS_BACK, LEFT_MAX, ROOM_ASKED};
+use crate::limits::{DAYS_BACK, LEFT_MAX, ROOM_ASKED};
 use crate::packet::{PacketId, Tag, Token};
-use crate::placement::{Candidate, place};
+use crate::placement::{Candidate, nearest};
 use crate::room::Room;
 use crate::task::Task;
 use dunlin_engine::Time;
@@ -131,10 +131,10 @@ impl Lanes {
             if lane.look > now {
                 continue;
             }
-            let nearest = place(*tag, candidates, ASKED);
-            let usable = nearest.iter().filter(|carrier| may_reach(&carrier.id));
-            let usable: Vec<PeerId> = usable.take(ROOM_ASKED).map(|carrier| carrier.id).collect();
-            let wanted = ROOM_ASKED.min(nearest.len()).max(1);
+            let reached = candidates.iter().filter(|carrier| may_reach(&carrier.id));
+            let nearest = nearest(*tag, reached, ROOM_ASKED);
+            let usable: Vec<PeerId> = nearest.iter().map(|carrier| carrier.id).collect();
+            let wanted = ROOM_ASKED.min(candidates.len()).max(1);
             lane.look = if usable.len() < wanted {
                 now + AGAIN
             } else {

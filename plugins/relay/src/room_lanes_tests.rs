@@ -73,7 +73,7 @@ fn each_lane_of_eighteen_days_is_asked_of_the_four_nearest() {
         .filter(|(_, task)| asked(task).0 == tag)
         .map(|(carrier, _)| *carrier)
         .collect();
-    let nearest = place(tag, &all, 4);
+    let nearest = nearest(tag, &all, 4);
     assert_eq!(whom, nearest.iter().map(|carrier| carrier.id).collect());
     assert!(!lanes.has(room().tag(TODAY - 17, 0)) && lanes.has(room().tag(TODAY + 1, 15)));
     assert!(!lanes.has_asked_all());

@@ -5,7 +5,7 @@
 
 use crate::limits::{PLACES, ROOM_LINK_TAGS_MAX, ROOM_LINKS_MAX};
 use crate::packet::Tag;
-use crate::placement::{Candidate, place};
+use crate::placement::{Candidate, nearest};
 use crate::task::Task;
 use dunlin_engine::Time;
 use dunlin_net::PeerId;
@@ -29,7 +29,7 @@ impl RoomLinks {
         self.resting.retain(|_, until| *until > now);
         let mut near: BTreeMap<PeerId, BTreeSet<Tag>> = BTreeMap::new();
         for tag in lanes {
-            for carrier in place(*tag, candidates, PLACES) {
+            for carrier in nearest(*tag, candidates, PLACES) {
                 if !self.resting.contains_key(&carrier.id) {
                     near.entry(carrier.id).or_default().insert(*tag);
                 }

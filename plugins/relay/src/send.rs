@@ -18,7 +18,7 @@ use crate::outbox_answers::Word;
 use crate::outbox_disk;
 use crate::pack::{self, Packing};
 use crate::packet::MessageId;
-use crate::placement::place;
+use crate::placement::nearest;
 use crate::prekey_search::PrekeyBook;
 use crate::receipts::Receipts;
 use crate::seal::SealError;
@@ -189,7 +189,7 @@ pub(crate) fn settle_sent(
                     for (id, tag, secret, holders) in message.ends(secret) {
                         // Of content the recipient tells those where each packet belongs, and that is enough to do.
                         let near: BTreeSet<PeerId> = match is_part {
-                            true => place(tag, carriers.list(), PART_PLACES),
+                            true => nearest(tag, carriers.list(), PART_PLACES),
                             false => Vec::new(),
                         }
                         .iter()

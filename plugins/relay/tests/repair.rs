@@ -2,7 +2,7 @@
 
 mod scene;
 
-use dunlin_relay::{Cache, Candidate, Packet, place};
+use dunlin_relay::{Cache, Candidate, Packet, nearest as nearest_of};
 use scene::{Scene, Who, carrier, minutes, person};
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ fn nearest(all: &[Who], packet: &Packet) -> BTreeSet<Who> {
         eligible: true,
     };
     let candidates: Vec<Candidate> = all.iter().map(candidate).collect();
-    let places = place(packet.tag(), &candidates, 8);
+    let places = nearest_of(packet.tag(), &candidates, 8);
     let of = |place: &&Candidate| all.iter().find(|who| who.id == place.id);
     places.iter().filter_map(of).copied().collect()
 }

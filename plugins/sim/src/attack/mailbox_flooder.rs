@@ -7,7 +7,7 @@ use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{Due, Now, Random, Time, Timers};
 use dunlin_net::{AddressBook, Dial, FrameOut, Peer, PeerId};
 use dunlin_relay::limits::PLACES;
-use dunlin_relay::{Candidate, Mailbox, MailboxPublic, Tag, day_of, place};
+use dunlin_relay::{Candidate, Mailbox, MailboxPublic, Tag, day_of, nearest};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ impl MailboxFlooder {
                 eligible: true,
             })
             .collect();
-        for carrier in place(tag, &candidates, PLACES) {
+        for carrier in nearest(tag, &candidates, PLACES) {
             self.carriers.entry(carrier.id).or_insert_with(|| {
                 let link = commands.spawn_empty().id();
                 dials.write(Dial {
