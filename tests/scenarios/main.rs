@@ -5,6 +5,7 @@
 mod away;
 mod carriers;
 mod clocks;
+mod direct;
 mod friends;
 mod moving;
 mod plugins;

@@ -59,6 +59,7 @@ pub(crate) fn app(global: &Global, network: &NetworkArgs, role: &Role) -> Result
             seen: (role.keep && role.control).then(|| home.join("seen")),
             // Whoever keeps anything erases what is to be erased; only who receives publishes.
             prekeys: role.keep.then(|| home.join("prekeys")),
+            ..RelayPlugin::default()
         },
         book: home.join("peers"),
         control: role.control.then(|| home.join("control")),

@@ -4,6 +4,7 @@ use crate::cache::Cache;
 use crate::carriers::at_work;
 use crate::collector::Collector;
 use crate::day_keys::DayKeys;
+use crate::direct::Direct;
 use crate::drops::{DropReason, Drops};
 use crate::fetcher::Fetcher;
 use crate::gatherer::Gatherer;
@@ -92,7 +93,7 @@ type Opener<'a> = (
         &'a mut Gatherer,
         &'a mut Collector,
         &'a mut Receipts,
-        &'a mut Fetcher,
+        (&'a mut Fetcher, &'a mut Direct),
         &'a mut Drops,
     ),
 );
@@ -111,7 +112,8 @@ pub(crate) fn open_brought(
         let Ok((identity, (keys, prekeys), seen, receives, own)) = nodes.get_mut(*node) else {
             continue;
         };
-        let (mut inbox, mut gatherer, mut collector, mut receipts, mut fetcher, mut drops) = own;
+        let (mut inbox, mut gatherer, mut collector, mut receipts, rounds, mut drops) = own;
+        let (mut fetcher, mut direct) = rounds;
         let (id, tag) = (packet.id(), packet.tag());
         match gatherer.take(packet, *carrier, now.time) {
             Some(true) => continue,
@@ -154,6 +156,9 @@ pub(crate) fn open_brought(
             }
         };
         let is_news = keys.has(tag);
+        if is_news && opened.from != identity.id() {
+            direct.heard(opened.from, now.time);
+        }
         if !is_news && !collector.take(tag, &opened, now.time) || is_news && is_part(&opened) {
             inbox.remember_broken(id);
             drops.count(DropReason::NotForUs);

@@ -4,6 +4,7 @@
 use crate::collector::Collector;
 use crate::day_keys::DayKeys;
 use crate::decode::send;
+use crate::direct::{Direct, is_of};
 use crate::drops::{DropReason, Drops};
 use crate::errands::{Action, Errands};
 use crate::fetcher::Fetcher;
@@ -25,9 +26,9 @@ use crate::topic::Topic;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Due, Now, Timers};
 use dunlin_net::{
-    AddressBook, CloseReason, Dial, FrameOut, HangUp, Identity, Peer, PeerDown, PeerUp,
+    AddressBook, CloseReason, Dial, FrameOut, HangUp, Identity, Links, Peer, PeerDown, PeerUp,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Fires when a node's own side has something to do.
@@ -78,7 +79,7 @@ type AnyListener = (Has<Receivers>, Has<RoomListeners>);
 
 type Follower<'a> = (
     &'a mut Errands,
-    (&'a mut Fetcher, &'a mut Rooms),
+    (&'a mut Fetcher, &'a mut Rooms, &'a mut Direct),
     &'a Outbox,
     WaitingOf,
     Has<Watchers>,
@@ -101,7 +102,7 @@ pub(crate) fn follow_links(
         }
     }
     for PeerDown { node, peer, .. } in down.read() {
-        if let Ok((mut errands, (mut fetcher, mut rooms), ..)) = nodes.get_mut(*node)
+        if let Ok((mut errands, (mut fetcher, mut rooms, mut direct), ..)) = nodes.get_mut(*node)
             && let Some((carrier, topic)) = errands.link_down(*peer, now.time)
         {
             if matches!(topic, Topic::Mailbox | Topic::Any) {
@@ -109,6 +110,9 @@ pub(crate) fn follow_links(
             }
             if matches!(topic, Topic::Rooms | Topic::Any) {
                 rooms.link_lost(carrier, now.time);
+            }
+            if topic == Topic::Direct {
+                direct.link_lost(&carrier, *peer, now.time);
             }
             work.write(Work { node: *node });
         }
@@ -126,12 +130,14 @@ pub(crate) fn take_answers(
         let Ok((mut errands, mut drops, repair)) = nodes.get_mut(*node) else {
             continue;
         };
-        if repair.asks_over(*peer) {
+        if repair.asks_over(*peer) && errands.carrier_of(*peer).is_none() {
             continue; // Heard in `Decode`.
         }
         let taken = match (frame, errands.carrier_of(*peer)) {
             (Frame::Pushed { packet }, Some(carrier)) => {
-                let (carrier, packet) = (Some(carrier), packet.clone());
+                // Who wrote it keeps it for itself.
+                let direct = errands.topic_of(*peer) == Some(Topic::Direct);
+                let (carrier, packet) = (Some(carrier).filter(|_| !direct), packet.clone());
                 brought.write(PacketBrought {
                     node: *node,
                     carrier,
@@ -146,7 +152,7 @@ pub(crate) fn take_answers(
         };
         if taken {
             work.write(Work { node: *node });
-        } else {
+        } else if !repair.asks_over(*peer) {
             drops.count(DropReason::AnswerUnasked);
         }
     }
@@ -195,8 +201,8 @@ type Speaker<'a> = (
     &'a mut Outbox,
     (&'a Fetcher, &'a Gatherer, &'a Collector, &'a Rooms),
     &'a mut DayKeys,
-    &'a mut Carriers,
-    WaitingOf,
+    (&'a mut Carriers, &'a AddressBook, &'a Links),
+    (WaitingOf, &'a mut Direct),
 );
 
 /// Dials, sends and hangs up what is due, and sets the node's timer to when the next thing is.
@@ -216,23 +222,39 @@ pub(crate) fn run_errands(
     mut commands: Commands,
 ) {
     for node in at_work(&mut work) {
-        let Ok((mut errands, mut outbox, looking, mut keys, mut carriers, waiting)) =
+        let Ok((mut errands, mut outbox, looking, mut keys, known, (waiting, mut direct))) =
             nodes.get_mut(node)
         else {
             continue;
         };
+        let (mut carriers, book, own_links) = known;
         let (receipts, _, (fetching, listening), prekeys) = waiting;
         let (fetcher, gatherer, collector, rooms) = looking;
-        for action in errands.poll(now.time) {
+        let mut actions: VecDeque<Action> = errands.poll(now.time).into();
+        while let Some(action) = actions.pop_front() {
             match action {
                 Action::Dial(lane) => {
-                    let (carrier, _) = lane;
-                    let Some(address) = carriers.address(&carrier) else {
+                    let (carrier, topic) = lane;
+                    let anonymous = topic != Topic::Direct;
+                    let theirs =
+                        |link: &Entity| links.get(*link).is_ok_and(|peer| is_of(peer, &carrier));
+                    if !anonymous && let Some(link) = own_links.entities().find(theirs) {
+                        errands.dialling(lane, link, now.time);
+                        errands.link_up(link, now.time);
+                        direct.share(link);
+                        actions.extend(errands.poll(now.time));
+                        continue;
+                    }
+                    let address = match anonymous {
+                        true => carriers.address(&carrier),
+                        false => book.get(&carrier).map(|peer| peer.address),
+                    };
+                    let Some(address) = address else {
                         errands.unreachable(lane, now.time);
                         continue;
                     };
                     let link = commands.spawn_empty().id();
-                    let (id, anonymous) = (Some(carrier), true);
+                    let id = Some(carrier);
                     dials.write(Dial {
                         node,
                         link,
@@ -260,6 +282,9 @@ pub(crate) fn run_errands(
                 }
                 Action::HangUp(link) => {
                     keys.forget_link(link);
+                    if direct.lets_stay(link) {
+                        continue;
+                    }
                     let reason = CloseReason::Idle;
                     hang_ups.write(HangUp { peer: link, reason });
                 }
@@ -328,7 +353,7 @@ fn asked(
             claim: Claim::Once(*token),
             after: *after,
         },
-        Task::Subscribe { day } => {
+        Task::Subscribe { day, .. } => {
             let claim = keys.claim(*day, link, handshake_hash)?;
             Frame::Subscribe { request, claim }
         }

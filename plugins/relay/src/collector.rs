@@ -6,7 +6,7 @@
 use crate::head::{Content, Head, Kind};
 use crate::inbox::Received;
 use crate::life;
-use crate::limits::{ASKED, COLLECTIONS_MAX, PARTS_ASKED};
+use crate::limits::{ASKED, COLLECTIONS_MAX, PARTS_ASKED, SENDER_FIRST};
 use crate::manifest::Manifest;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag, Token};
 use crate::placement::{Candidate, nearest};
@@ -59,6 +59,8 @@ struct Part {
     asking: BTreeSet<PeerId>,
     /// How many carriers were asked.
     asked: usize,
+    /// The sender was, over a link of our own.
+    sender_asked: bool,
     next: Time,
 }
 
@@ -135,6 +137,7 @@ impl Collector {
             },
             asking: BTreeSet::new(),
             asked: 0,
+            sender_asked: false,
             next: now,
         };
         let collection = Collection {
@@ -151,6 +154,32 @@ impl Collector {
         };
         self.0.insert(packet.id(), collection);
         true
+    }
+
+    /// What to ask of those senders with whom there is a link of our own; carriers are asked for it only a little later.
+    // PROTOCOL 4.8
+    pub(crate) fn ask_senders(
+        &mut self,
+        now: Time,
+        is_direct: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Task)> {
+        let mut tasks = Vec::new();
+        if self.0.is_empty() {
+            return tasks;
+        }
+        for collection in self.0.values_mut() {
+            let from = collection.from;
+            if !is_direct(&from) {
+                continue;
+            }
+            for part in collection.sought_mut().filter(|part| !part.sender_asked) {
+                part.sender_asked = true;
+                part.next = part.next.max(now + SENDER_FIRST);
+                let task = Task::look(part.token, PacketId([0; 16]), Topic::Direct);
+                tasks.push((from, task));
+            }
+        }
+        tasks
     }
 
     /// Whom to ask for which parts now. Gives up what has expired everywhere by now.

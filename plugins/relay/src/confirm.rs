@@ -3,6 +3,7 @@
 use crate::arrive::part_mark;
 use crate::cache::Cache;
 use crate::collector::Collector;
+use crate::errands::Errands;
 use crate::inbox::Inbox;
 use crate::known_carriers::Carriers;
 use crate::life::day_of;
@@ -13,7 +14,9 @@ use crate::packet::MessageId;
 use crate::placement::nearest;
 use crate::receipts::Receipts;
 use crate::seen::Seen;
+use crate::task::Task;
 use crate::tombstones::Tombstones;
+use crate::topic::Topic;
 use dunlin_engine::bevy_ecs::prelude::*;
 use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params};
 use serde::Deserialize;
@@ -37,7 +40,7 @@ type Confirmer<'a> = (
         &'a mut Receipts,
     ),
     (&'a mut Cache, &'a mut Tombstones),
-    &'a Carriers,
+    (&'a Carriers, &'a mut Errands),
     Option<&'a ClockError>,
 );
 
@@ -57,7 +60,7 @@ pub(crate) fn call_confirm(
         .id
         .parse()
         .map_err(|error| refused("id", &error))?;
-    let (own, (mut cache, mut tombstones), carriers, clock) =
+    let (own, (mut cache, mut tombstones), (carriers, mut errands), clock) =
         nodes.get_mut(node).map_err(|error| failed(&error))?;
     let (mut inbox, mut collector, mut seen, mut receipts) = own;
     let Some(id) = inbox.find(message) else {
@@ -82,7 +85,13 @@ pub(crate) fn call_confirm(
         let fragments = received.fragments.iter();
         let fragments = fragments.map(|part| (part.id, part.tag, &part.secret, &part.carriers));
         let head = (id, received.tag, &received.secret, &received.carriers);
+        let sender = Some(received.from).filter(|from| errands.is_direct(from));
         for (id, tag, secret, brought_by) in fragments.chain([head]) {
+            // PROTOCOL 4.8
+            if let Some(sender) = sender {
+                let (secret, topic) = (secret.clone(), Topic::Direct);
+                errands.add(sender, Task::Receipt { id, secret, topic }, now.time);
+            }
             let is_fragment = tag != received.tag;
             let places = match part {
                 Some(_) if is_fragment => PART_PLACES,

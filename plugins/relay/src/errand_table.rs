@@ -50,8 +50,7 @@ pub(crate) struct Table {
     pub(crate) pending: BTreeMap<u32, Pending>,
     pub(crate) lanes: BTreeMap<Lane, Carrier>,
     pub(crate) links: BTreeMap<Entity, Lane>,
-    pub(crate) kept: BTreeSet<PeerId>,
-    pub(crate) kept_for_rooms: BTreeSet<PeerId>,
+    pub(crate) kept: Kept,
     pub(crate) done: Vec<Done>,
     pub(crate) last_request: u32,
 }
@@ -61,8 +60,11 @@ impl Empty for Table {
         pending: BTreeMap::new(),
         lanes: BTreeMap::new(),
         links: BTreeMap::new(),
-        kept: BTreeSet::new(),
-        kept_for_rooms: BTreeSet::new(),
+        kept: Kept {
+            for_mail: BTreeSet::new(),
+            for_rooms: BTreeSet::new(),
+            direct: BTreeSet::new(),
+        },
         done: Vec::new(),
         last_request: 0,
     };
@@ -73,15 +75,24 @@ pub(crate) fn lanes_of(carrier: PeerId) -> std::ops::RangeInclusive<Lane> {
     (carrier, Topic::FIRST)..=(carrier, Topic::LAST)
 }
 
-/// Whether a link stays up without errands, if those to these carriers do.
-pub(crate) fn is_kept(
-    (carrier, topic): &Lane,
-    for_mail: &BTreeSet<PeerId>,
-    for_rooms: &BTreeSet<PeerId>,
-) -> bool {
-    let mail = matches!(topic, Topic::Mailbox | Topic::Any) && for_mail.contains(carrier);
-    let rooms = matches!(topic, Topic::Rooms | Topic::Any) && for_rooms.contains(carrier);
-    mail || rooms
+/// With whom links stay up without errands.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) for_mail: BTreeSet<PeerId>,
+    pub(crate) for_rooms: BTreeSet<PeerId>,
+    pub(crate) direct: BTreeSet<PeerId>,
+}
+
+impl Kept {
+    pub(crate) fn has(&self, (carrier, topic): &Lane) -> bool {
+        match topic {
+            Topic::Any => self.for_mail.contains(carrier) || self.for_rooms.contains(carrier),
+            Topic::Mailbox => self.for_mail.contains(carrier),
+            Topic::Rooms => self.for_rooms.contains(carrier),
+            Topic::Direct => self.direct.contains(carrier),
+            _ => false,
+        }
+    }
 }
 
 /// A dial that takes longer than this is waited for, before others to the same carrier begin.

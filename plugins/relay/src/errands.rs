@@ -3,7 +3,7 @@
 //! Each errand ends in exactly one [`Done`]: an answer, or that the carrier could not be reached. Requests are repeated, since
 //! links may lose what they carry.
 
-use crate::errand_table::{Carrier, Lane, Pending, State, Table, is_kept, lanes_of};
+use crate::errand_table::{Carrier, Lane, Pending, State, Table, lanes_of};
 use crate::frames::Frame;
 use crate::limits::{
     ERRAND_LINKS_APART_MAX, ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST,
@@ -41,7 +41,7 @@ pub(crate) enum Action {
 /// A node's errands. Bounded by what makes them: the outbox, the fetcher and the receipts; and repair, which has its own.
 #[derive(Component, Default)]
 pub struct Errands {
-    table: Seldom<Table>,
+    pub(crate) table: Seldom<Table>,
     /// Errands of different topics go over different links.
     apart: bool,
 }
@@ -62,8 +62,11 @@ impl Errands {
     }
 
     fn lane(&self, carrier: PeerId, task: &Task) -> Lane {
-        let topic = if self.apart { task.topic() } else { Topic::Any };
-        (carrier, topic)
+        match task.topic() {
+            Topic::Direct => (carrier, Topic::Direct),
+            topic if self.apart => (carrier, topic),
+            _ => (carrier, Topic::Any),
+        }
     }
 
     /// How many links there may be at once.
@@ -113,18 +116,6 @@ impl Errands {
         this.pending.insert(request, pending);
     }
 
-    /// Links to these carriers stay up without errands.
-    pub(crate) fn keep(&mut self, carriers: BTreeSet<PeerId>) {
-        self.table.kept = carriers;
-    }
-
-    /// And those to these.
-    pub(crate) fn keep_for_rooms(&mut self, carriers: BTreeSet<PeerId>) {
-        if self.table.kept_for_rooms != carriers {
-            self.table.kept_for_rooms = carriers;
-        }
-    }
-
     /// Forgets the errands that `pick` picks; they end without a [`Done`].
     pub(crate) fn cancel(&mut self, pick: impl Fn(&Task) -> bool) {
         let table = &mut *self.table;
@@ -153,23 +144,12 @@ impl Errands {
         lanes.peek().is_none() || lanes.any(|(_, at)| works(at))
     }
 
-    /// The carrier at the other end of a link of ours.
-    pub(crate) fn carrier_of(&self, link: Entity) -> Option<PeerId> {
-        self.table.links.get(&link).map(|(carrier, _)| *carrier)
-    }
-
     /// What a request asks.
     pub(crate) fn task(&self, request: u32) -> Option<&Task> {
         self.table
             .pending
             .get(&request)
             .map(|pending| &pending.task)
-    }
-
-    /// How many links there are, dials included.
-    #[must_use]
-    pub fn links(&self) -> usize {
-        self.table.links.len()
     }
 
     /// How many errands wait for an answer.
@@ -333,12 +313,12 @@ impl Errands {
             .collect();
         waiting.sort_unstable(); // Whose errand waits longest comes first.
         let mut missing = (this.links.len() + waiting.len()).saturating_sub(links_max);
-        let (kept, kept_for_rooms) = (&this.kept, &this.kept_for_rooms);
+        let kept = &this.kept;
         for (lane, at) in &mut this.lanes {
             let State::Up { link, busy } = at.state else {
                 continue;
             };
-            let idle = at.requests.is_empty() && !is_kept(lane, kept, kept_for_rooms);
+            let idle = at.requests.is_empty() && !kept.has(lane);
             if idle && (missing > 0 || now - busy >= LINK_IDLE) {
                 missing = missing.saturating_sub(1);
                 at.state = State::Down { until: now };
@@ -362,14 +342,13 @@ impl Errands {
     /// When [`poll`](Self::poll) has something to do next, apart from what comes in.
     pub(crate) fn next_due(&self) -> Option<Time> {
         let free = self.table.links.len() < self.links_max();
-        let (kept, kept_for_rooms) = (&self.table.kept, &self.table.kept_for_rooms);
         let due = |(lane, at): (&Lane, &Carrier)| match at.state {
             State::Up { busy, .. } => {
                 let requests = at.requests.iter().take(LINK_REQUESTS_MAX);
                 let first = requests
                     .filter_map(|request| Some(self.table.pending.get(request)?.due))
                     .min();
-                let stays = is_kept(lane, kept, kept_for_rooms);
+                let stays = self.table.kept.has(lane);
                 first.or_else(|| (!stays).then_some(busy + LINK_IDLE))
             }
             State::Down { until } => {

@@ -215,7 +215,14 @@ fn what_must_not_be_seen_to_belong_together_goes_over_different_links() {
     for n in [1, 2, 1] {
         errands.add(peer(1), about(n), Time::ZERO);
     }
-    errands.add(peer(1), Task::Subscribe { day: 9 }, Time::ZERO);
+    errands.add(
+        peer(1),
+        Task::Subscribe {
+            day: 9,
+            topic: Topic::Mailbox,
+        },
+        Time::ZERO,
+    );
     let lane = |topic| (peer(1), topic);
     let lanes = [
         lane(Topic::Packet([1; 16])),

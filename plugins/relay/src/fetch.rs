@@ -4,10 +4,12 @@ use crate::answers::Reason;
 use crate::cache::Cache;
 use crate::claims::Claims;
 use crate::decode::send;
+use crate::direct::{self, is_of};
 use crate::drops::{DropReason, Drops};
 use crate::frames::{FETCH, Frame, SUBSCRIBE};
 use crate::messages::{ClaimShown, PacketKept};
 use crate::mirror::{Mirror, Withheld};
+use crate::outbox::Outbox;
 use crate::packet::Tag;
 use dunlin_engine::Now;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
@@ -20,6 +22,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Subscribers(BTreeMap<Tag, BTreeSet<Entity>>);
 
 impl Subscribers {
+    /// The links that are to be told of a tag.
+    pub(crate) fn of(&self, tag: Tag) -> impl Iterator<Item = &Entity> {
+        self.0.get(&tag).into_iter().flatten()
+    }
+
     /// Whether nobody is to be told of anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -32,7 +39,7 @@ type Carrier<'a> = (
     &'a Mirror,
     &'a mut Bandwidth,
     &'a mut Subscribers,
-    &'a mut Drops,
+    (&'a Outbox, &'a mut Drops),
 );
 
 // PROTOCOL 2.3, 4.2
@@ -70,7 +77,7 @@ pub(crate) fn answer_claims(
             Some(claims) => &mut **claims,
             None => first.entry(*peer).or_default(),
         };
-        let (cache, mirror, mut bandwidth, mut subscribers, mut drops) = carrier;
+        let (cache, mirror, mut bandwidth, mut subscribers, (outbox, mut drops)) = carrier;
         let request = *request;
         let tag = claims.check(claim, &link.handshake_hash);
         let answer = match (tag, after) {
@@ -80,8 +87,12 @@ pub(crate) fn answer_claims(
                         .get(id)
                         .is_some_and(|packet| withheld.contains(packet))
                 };
-                let (packet, left) = cache.page(tag, *after, now.time, may);
+                let (mut packet, mut left) = cache.page(tag, *after, now.time, may);
                 let bytes = packet.as_ref().map_or(0, |packet| packet.bytes().len());
+                // PROTOCOL 4.8
+                if packet.is_none() && is_of(link, &link.id) {
+                    (packet, left) = direct::page(outbox, &link.id, tag, *after);
+                }
                 if bandwidth.take(bytes, now.time) {
                     Ok(Frame::Fetched {
                         request,

@@ -6,6 +6,7 @@ use crate::limits::{ASKED, KEPT_LINKS_MAX};
 use crate::packet::{Packet, PacketId, Tag};
 use crate::placement::{Candidate, nearest};
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -155,7 +156,13 @@ impl Fetcher {
                 // Subscribed before fetched, so that nothing can arrive in between unseen.
                 for day in days {
                     if round.subscribed.insert(*day) {
-                        tasks.push((*carrier, Task::Subscribe { day: *day }));
+                        tasks.push((
+                            *carrier,
+                            Task::Subscribe {
+                                day: *day,
+                                topic: Topic::Mailbox,
+                            },
+                        ));
                     }
                 }
             }
@@ -303,7 +310,7 @@ mod tests {
         let days = |fetch: bool| -> Vec<u16> {
             let day = |task: &Task| match task {
                 Task::Fetch { day, .. } if fetch => Some(*day),
-                Task::Subscribe { day } if !fetch => Some(*day),
+                Task::Subscribe { day, .. } if !fetch => Some(*day),
                 _ => None,
             };
             tasks.iter().filter_map(|(_, task)| day(task)).collect()

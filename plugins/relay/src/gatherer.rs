@@ -7,7 +7,7 @@ use crate::fragment::FragmentKey;
 use crate::head::{Content, Outline};
 use crate::inbox::{Fragment, Received};
 use crate::life;
-use crate::limits::{ASKED, FRAGMENT_BYTES, GATHERINGS_MAX};
+use crate::limits::{ASKED, FRAGMENT_BYTES, GATHERINGS_MAX, SENDER_FIRST};
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
 use crate::placement::{Candidate, nearest};
 use crate::seal::Opened;
@@ -60,6 +60,8 @@ struct Row {
     asking: BTreeSet<PeerId>,
     /// How many carriers were asked.
     asked: usize,
+    /// The sender was, over a link of our own.
+    sender_asked: bool,
     next: Time,
     wait: Duration,
 }
@@ -162,6 +164,7 @@ impl Gatherer {
             found: None,
             asking: BTreeSet::new(),
             asked: 0,
+            sender_asked: false,
             next: now + spread(message, n),
             wait: WAIT_MIN,
         };
@@ -178,6 +181,33 @@ impl Gatherer {
         };
         self.0.insert(head.id(), gathering);
         true
+    }
+
+    /// What to ask of those senders with whom there is a link of our own; carriers are asked for it only a little later.
+    // PROTOCOL 4.8
+    pub(crate) fn ask_senders(
+        &mut self,
+        now: Time,
+        is_direct: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Task)> {
+        let mut tasks = Vec::new();
+        if self.0.is_empty() {
+            return tasks;
+        }
+        for gathering in self.0.values_mut() {
+            if !is_direct(&gathering.from) {
+                continue;
+            }
+            let rows = gathering.rows.iter_mut();
+            for row in rows.filter(|row| row.found.is_none() && !row.sender_asked) {
+                row.sender_asked = true;
+                row.next = row.next.max(now + SENDER_FIRST);
+                let (token, after) = (row.key.token(), PacketId([0; 16]));
+                let task = Task::look(token, after, Topic::Direct);
+                tasks.push((gathering.from, task));
+            }
+        }
+        tasks
     }
 
     /// Whom to ask for what now. Gives up what has expired everywhere by now.

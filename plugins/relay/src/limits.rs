@@ -109,6 +109,14 @@ pub const ERRAND_LINKS_MAX: usize = 16;
 pub const ERRAND_LINKS_APART_MAX: usize = 96;
 /// Of those, links kept for subscriptions.
 pub const KEPT_LINKS_MAX: usize = 8;
+/// Links of our own with those who write to us and to whom we write, at once. PROTOCOL 4.8
+pub const DIRECT_LINKS_MAX: usize = 8;
+/// So long after their last message.
+pub const DIRECT_IDLE: Duration = Duration::from_mins(10);
+/// What a sender is asked for over such a link, carriers are asked for after this.
+pub const SENDER_FIRST: Duration = Duration::from_secs(2);
+/// Those who wrote, of whom that is remembered.
+pub const CORRESPONDENTS_MAX: usize = 64;
 /// Requests under way on one link at once, so that a long outbox leaves in a stream and not in a burst.
 pub const LINK_REQUESTS_MAX: usize = 32;
 /// The first repetition of a request without an answer: somewhat above a slow round trip.

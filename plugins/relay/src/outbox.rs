@@ -68,6 +68,12 @@ impl Outbox {
         self.0.messages.get(&id)
     }
 
+    /// What is under way to somebody, parts of larger content too.
+    pub(crate) fn open_to(&self, to: &PeerId) -> impl Iterator<Item = (&MessageId, &OwnMessage)> {
+        let all = self.0.messages.iter();
+        all.filter(move |(_, own)| own.to == *to && own.end.is_none() && own.room.is_none())
+    }
+
     /// Whether a message waits to be delivered.
     pub(crate) fn is_under_way(&self) -> bool {
         self.0

@@ -11,9 +11,9 @@ use crate::pack::PackTimer;
 use crate::repair::{self, RepairTimer, RepairWork};
 use crate::settings::{self, DefaultSettings, RelaySettings, Section};
 use crate::{
-    allowance, arrive, ask, cancel, confirm, decode, erase, fetch, find, frames, looking, mirror,
-    nodes, pack, publish, receive, repair_answers, room_listen, room_send, send, status, unsealed,
-    watch,
+    allowance, arrive, ask, cancel, confirm, decode, direct, erase, fetch, find, frames, looking,
+    mirror, nodes, pack, publish, receive, repair_answers, room_listen, room_send, send, status,
+    unsealed, watch,
 };
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{App, BoxError, Plugin, Turn};
@@ -37,6 +37,8 @@ pub struct RelayPlugin {
     pub bandwidth: Option<u64>,
     /// Whether carriers are asked through neighbours, so that they do not see where the node is.
     pub circuits: CircuitUse,
+    /// Whether who writes to us, and to whom we write, gets a link of its own by which each sees where the other is.
+    pub direct: bool,
     /// A folder for own messages that are under way.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had.
@@ -53,6 +55,7 @@ impl Default for RelayPlugin {
             hand_over,
             bandwidth,
             circuits,
+            direct,
             outbox,
             seen,
             prekeys,
@@ -63,6 +66,7 @@ impl Default for RelayPlugin {
             hand_over,
             bandwidth,
             circuits,
+            direct,
             outbox,
             seen,
             prekeys,
@@ -102,6 +106,7 @@ impl Plugin for RelayPlugin {
             hand_over,
             bandwidth,
             circuits,
+            direct,
             outbox,
             seen,
             prekeys,
@@ -112,6 +117,7 @@ impl Plugin for RelayPlugin {
             hand_over,
             bandwidth,
             circuits,
+            direct,
             outbox,
             seen,
             prekeys,
@@ -233,6 +239,10 @@ fn add_systems(app: &mut App) {
         receive::tell_receivers,
         room_listen::tell_listeners,
     );
-    app.add_systems(Own, (hear, settle, hear_rooms, plan, mend, leave, speak));
+    let link = (direct::keep_links, direct::push_own);
+    app.add_systems(
+        Own,
+        (hear, settle, hear_rooms, plan, link, mend, leave, speak),
+    );
     app.add_systems(Mirror, mirror::mirror_packets);
 }

@@ -5,6 +5,7 @@
 use crate::carriers::at_work;
 use crate::collector::Collector;
 use crate::day_keys::DayKeys;
+use crate::direct::Direct;
 use crate::errands::Errands;
 use crate::fetcher::Fetcher;
 use crate::frames::Frame;
@@ -22,6 +23,7 @@ use crate::nodes::{NodeParams, Nodes, failed};
 use crate::packet::{MessageId, PacketId};
 use crate::receipts::Receipts;
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_engine::{CallError, ClockError, Now, Open, Reply, Sink};
 use dunlin_net::PeerId;
@@ -66,7 +68,7 @@ type Settler<'a> = (
     &'a mut Fetcher,
     (&'a mut Gatherer, &'a mut Collector),
     &'a mut Receipts,
-    &'a mut Errands,
+    (&'a mut Errands, &'a mut Direct),
 );
 
 pub(crate) fn settle_received(
@@ -76,9 +78,10 @@ pub(crate) fn settle_received(
     mut brought: MessageWriter<PacketBrought>,
 ) {
     for ErrandDone { node, done } in ended.read() {
-        let Ok((mut fetcher, looking, mut receipts, mut errands)) = nodes.get_mut(*node) else {
+        let Ok((mut fetcher, looking, mut receipts, asking)) = nodes.get_mut(*node) else {
             continue;
         };
+        let (mut errands, mut direct) = asking;
         let (mut gatherer, mut collector) = looking;
         let (carrier, answer) = (done.carrier, done.answer.clone());
         match &done.task {
@@ -112,7 +115,8 @@ pub(crate) fn settle_received(
                         let task = Task::look(token, after, topic);
                         errands.add(carrier, task, now.time);
                     }
-                    let carrier = Some(carrier);
+                    // Who wrote it keeps it for itself.
+                    let carrier = Some(carrier).filter(|_| *topic != Topic::Direct);
                     brought.write(PacketBrought {
                         node: *node,
                         carrier,
@@ -120,9 +124,12 @@ pub(crate) fn settle_received(
                     });
                 }
             }
-            Task::Subscribe { day } => {
+            Task::Subscribe { day, topic } => {
                 if !matches!(answer, Some(Frame::Subscribed { .. })) {
-                    fetcher.not_subscribed(carrier, *day);
+                    match topic {
+                        Topic::Direct => direct.not_subscribed(&carrier, *day, now.time),
+                        _ => fetcher.not_subscribed(carrier, *day),
+                    }
                 }
             }
             Task::Receipt { id, .. } => {
@@ -186,6 +193,9 @@ pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds
             errands.keep(fetcher.kept());
             let may_reach = |carrier: &PeerId| errands.may_reach(carrier, now.time);
             tasks = fetcher.poll(now.time, may_reach);
+            let is_direct = |id: &PeerId| errands.is_direct(id);
+            tasks.extend(gatherer.ask_senders(now.time, is_direct));
+            tasks.extend(collector.ask_senders(now.time, is_direct));
             tasks.extend(gatherer.poll(now.time, unix_ms, carriers.list(), may_reach));
             let here = |tag| gatherer.has_head_under(tag) || inbox.has_tag(tag);
             collector.look_again(here);

@@ -7,6 +7,7 @@ use crate::cache::Cache;
 use crate::decode::send;
 use crate::drops::{DropReason, Drops};
 use crate::errands::Action;
+use crate::errands::Errands;
 use crate::frames::Frame;
 use crate::known_carriers::Carriers;
 use crate::limits::SEEN_UP;
@@ -67,12 +68,12 @@ pub(crate) fn takes_part(settings: &RelaySettings, link: &LinkSettings) -> bool 
 // PROTOCOL 3.12
 pub(crate) fn hear_neighbours(
     mut answers: MessageReader<AnswerCame>,
-    mut nodes: Query<(&Identity, &mut Repair, &mut Drops)>,
+    mut nodes: Query<(&Identity, &mut Repair, &Errands, &mut Drops)>,
     now: Res<Now>,
     mut arrived: MessageWriter<PacketArrived>,
 ) {
     for AnswerCame { node, peer, frame } in answers.read() {
-        let Ok((identity, mut repair, mut drops)) = nodes.get_mut(*node) else {
+        let Ok((identity, mut repair, errands, mut drops)) = nodes.get_mut(*node) else {
             continue;
         };
         let Some(carrier) = repair.state().errands.carrier_of(*peer) else {
@@ -88,7 +89,10 @@ pub(crate) fn hear_neighbours(
             .errands
             .answer(*peer, request, frame.clone(), now.time)
         {
-            drops.count(DropReason::AnswerUnasked);
+            // A correspondent may be a neighbour as well, and is asked over the same link.
+            if errands.carrier_of(*peer).is_none() {
+                drops.count(DropReason::AnswerUnasked);
+            }
             continue;
         }
         let Frame::Pulled {

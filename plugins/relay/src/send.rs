@@ -26,7 +26,7 @@ use crate::task::Task;
 use crate::unsealed::{self, Unsealed};
 use bytes::Bytes;
 use dunlin_engine::bevy_ecs::prelude::*;
-use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params, Random};
+use dunlin_engine::{Answer, Call, CallError, ClockError, Now, Params, Random, Time};
 use dunlin_net::{AddressBook, PeerId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -113,6 +113,34 @@ pub(crate) fn call_send(
     Ok(Answer::Later)
 }
 
+/// Once the sender has the secret too, it ends the copies that the recipient does not know of.
+// PROTOCOL 4.3
+pub(crate) fn end_copies(
+    outbox: &Outbox,
+    message: MessageId,
+    receipts: &mut Receipts,
+    carriers: &Carriers,
+    now: Time,
+) {
+    let Some((message, proof)) = outbox
+        .get(message)
+        .and_then(|message| Some((message, message.proof()?)))
+    else {
+        return;
+    };
+    let is_part = message.is_part();
+    for (id, tag, secret, holders) in message.ends(proof) {
+        // Of content the recipient tells those where each packet belongs, and that is enough to do.
+        let near = match is_part {
+            true => nearest(tag, carriers.list(), PART_PLACES),
+            false => Vec::new(),
+        };
+        let near: BTreeSet<PeerId> = near.iter().map(|carrier| carrier.id).collect();
+        let holders = holders.filter(|holder| !near.contains(holder));
+        receipts.tell((id, is_part), &secret, holders, now);
+    }
+}
+
 /// Whether it can be sent at all: what is wrong is said at once.
 fn check(name: Option<String>, body: &[u8]) -> Result<(), BadHead> {
     if body.len() > MESSAGE_BYTES_MAX {
@@ -181,24 +209,7 @@ pub(crate) fn settle_sent(
                 if word == Word::Forged {
                     drops.count(DropReason::ProofForged);
                 }
-                // The sender has the secret too now, and ends the copies that the recipient does not know of.
-                if let Some(message) = outbox.get(*message)
-                    && let Some(secret) = message.proof()
-                {
-                    let is_part = message.is_part();
-                    for (id, tag, secret, holders) in message.ends(secret) {
-                        // Of content the recipient tells those where each packet belongs, and that is enough to do.
-                        let near: BTreeSet<PeerId> = match is_part {
-                            true => nearest(tag, carriers.list(), PART_PLACES),
-                            false => Vec::new(),
-                        }
-                        .iter()
-                        .map(|carrier| carrier.id)
-                        .collect();
-                        let holders = holders.filter(|holder| !near.contains(holder));
-                        receipts.tell((id, is_part), &secret, holders, now.time);
-                    }
-                }
+                end_copies(&outbox, *message, &mut receipts, carriers, now.time);
             }
             Task::Prekeys { of, token, .. } => {
                 let day = day_of(now.unix_ms_of(clock));

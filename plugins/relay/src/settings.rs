@@ -4,6 +4,7 @@ use crate::cache::Cache;
 use crate::carriers::OwnTimer;
 use crate::collector::Collector;
 use crate::day_keys::DayKeys;
+use crate::direct::Direct;
 use crate::drops::Drops;
 use crate::errands::Errands;
 use crate::fetch::Subscribers;
@@ -43,6 +44,8 @@ pub struct RelaySettings {
     pub bandwidth: Option<u64>,
     /// Whether carriers are asked through neighbours, so that they do not see where the node is.
     pub circuits: CircuitUse,
+    /// Whether who writes to us, and to whom we write, gets a link of its own by which each sees where the other is.
+    pub direct: bool,
     /// A folder for own messages that are under way; without it they are gone when the program ends.
     pub outbox: Option<PathBuf>,
     /// A file for the ids of messages that the application has had; without it one may be shown twice after a restart.
@@ -59,6 +62,7 @@ impl Default for RelaySettings {
             hand_over: false,
             bandwidth: None,
             circuits: CircuitUse::default(),
+            direct: true,
             outbox: None,
             seen: None,
             prekeys: None,
@@ -74,6 +78,7 @@ pub(crate) struct Section {
     bandwidth: Option<u64>,
     carry: Option<bool>,
     circuits: Option<CircuitUse>,
+    direct: Option<bool>,
     hand_over: Option<bool>,
     outbox: Option<PathBuf>,
     seen: Option<PathBuf>,
@@ -88,6 +93,7 @@ impl Section {
             hand_over: self.hand_over.unwrap_or(program.hand_over),
             bandwidth: self.bandwidth.or(program.bandwidth),
             circuits: self.circuits.unwrap_or(program.circuits),
+            direct: self.direct.unwrap_or(program.direct),
             outbox: self.outbox.or(program.outbox),
             seen: self.seen.or(program.seen),
             prekeys: self.prekeys.or(program.prekeys),
@@ -189,7 +195,7 @@ fn equip_all(
                 Repair::default(),
             ),
             (
-                Subscribers::default(),
+                (Subscribers::default(), Direct::default()),
                 Mirror::default(),
                 Carriers::default(),
             ),
@@ -247,6 +253,7 @@ mod tests {
             size_of::<Drops>(),
             size_of::<Repair>(),
             size_of::<Subscribers>(),
+            size_of::<Direct>(),
             size_of::<Mirror>(),
             size_of::<Carriers>(),
             size_of::<Errands>(),

@@ -34,6 +34,8 @@ struct Status {
     tombstones: usize,
     carriers_known: usize,
     errand_links: usize,
+    /// With those to whom we write and who write to us.
+    direct_links: usize,
     errands: usize,
     outbox: usize,
     unconfirmed: usize,
@@ -96,6 +98,7 @@ pub(crate) fn call_status(
         tombstones: tombstones.len(),
         carriers_known: carriers,
         errand_links: errands.links(),
+        direct_links: errands.direct_links(),
         errands: errands.len(),
         outbox: outbox.count(),
         unconfirmed: inbox.waiting().count(),

@@ -43,6 +43,7 @@ pub(crate) enum Task {
     },
     Subscribe {
         day: u16,
+        topic: Topic,
     },
     /// Who carries near tags that begin so.
     Find {
@@ -91,9 +92,10 @@ impl Task {
             | Task::Ask { topic, .. }
             | Task::Look { topic, .. }
             | Task::Find { topic, .. }
+            | Task::Subscribe { topic, .. }
             | Task::Receipt { topic, .. } => *topic,
             Task::Prekeys { token, .. } => Topic::Packet(token.tag().0),
-            Task::Fetch { .. } | Task::Subscribe { .. } => Topic::Mailbox,
+            Task::Fetch { .. } => Topic::Mailbox,
             Task::Lane { .. } | Task::Attend { .. } => Topic::Rooms,
             Task::Count { .. } | Task::HandOver { .. } => Topic::Carried,
             Task::List { .. } | Task::Pull { .. } => Topic::Carried,

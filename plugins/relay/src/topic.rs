@@ -8,6 +8,8 @@ use crate::packet::{PacketId, Tag};
 pub(crate) enum Topic {
     /// Anything: of a node that shows its address all the same.
     Any,
+    /// What passes between two who write to each other, by identity. PROTOCOL 4.8
+    Direct,
     /// What lies in its mailbox: the tags of all days.
     Mailbox,
     /// What is said in its rooms.
