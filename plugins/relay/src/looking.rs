@@ -12,10 +12,11 @@ use crate::messages::{ErrandDone, Work};
 use crate::outbox::Outbox;
 use crate::packet::Tag;
 use crate::prekey_search::PrekeyBook;
+use crate::rooms::Rooms;
 use crate::task::Task;
 use crate::topic::Topic;
-use dunlin_engine::Now;
 use dunlin_engine::bevy_ecs::prelude::*;
+use dunlin_engine::{ClockError, Now};
 use dunlin_net::{Identity, PeerId};
 
 pub(crate) fn settle_found(
@@ -44,8 +45,8 @@ type Seeker<'a> = (
     &'a mut Errands,
     &'a mut Carriers,
     (&'a DayKeys, Has<Receivers>),
-    (&'a Gatherer, &'a Collector),
-    &'a PrekeyBook,
+    (&'a Gatherer, &'a Collector, &'a Rooms),
+    (&'a PrekeyBook, Option<&'a ClockError>),
 );
 
 // PROTOCOL 3.13
@@ -55,12 +56,12 @@ pub(crate) fn look_up_carriers(
     now: Res<Now>,
 ) {
     for node in at_work(&mut work) {
-        let Ok((outbox, mut errands, mut carriers, (keys, receives), looking, prekeys)) =
+        let Ok((outbox, mut errands, mut carriers, (keys, receives), looking, (prekeys, clock))) =
             nodes.get_mut(node)
         else {
             continue;
         };
-        let (gatherer, collector) = looking;
+        let (gatherer, collector, rooms) = looking;
         let wanted = || {
             let mut tags: Vec<(Tag, Topic)> = Vec::new();
             tags.extend(prekeys.sought().map(|tag| (tag, Topic::under(tag, false))));
@@ -69,6 +70,7 @@ pub(crate) fn look_up_carriers(
                     .placed()
                     .map(|(tag, is_part)| (tag, Topic::under(tag, is_part))),
             );
+            tags.extend(rooms.sought(now.unix_ms_of(clock)));
             if receives {
                 tags.extend(
                     keys.tags()

@@ -21,6 +21,9 @@ const CHECK_BYTES: usize = 16;
 /// The half of day d is there until d + 17 is over: a message lives 14 days, and clocks are a day wrong either way.
 const KEPT_DAYS: u16 = DAYS_BACK + 1;
 
+/// Of a new record, before the one that it replaces ends.
+const ENOUGH_COPIES: usize = 4;
+
 /// A node's own prekeys.
 #[derive(Component, Default)]
 pub struct Prekeys(Seldom<Halves>);
@@ -29,6 +32,8 @@ pub struct Prekeys(Seldom<Halves>);
 struct Halves {
     keys: BTreeMap<u16, Zeroizing<[u8; 32]>>,
     published: Option<Published>,
+    /// The record that it replaces, which stays until this one lies with carriers.
+    replaced: Option<Published>,
     /// When this node last saw to it that there is a record.
     tried: Option<u16>,
     path: Option<PathBuf>,
@@ -38,6 +43,7 @@ impl Empty for Halves {
     const EMPTY: &'static Halves = &Halves {
         keys: BTreeMap::new(),
         published: None,
+        replaced: None,
         tried: None,
         path: None,
     };
@@ -103,8 +109,16 @@ impl Prekeys {
         (published.packet.day() == today).then_some(published)
     }
 
-    /// Makes the record of today: erases old halves, draws those that are missing, on disk before anybody can seal to them. Gives back the
-    /// record that this one replaces.
+    /// The record that today's has replaced, once: `copies` of today's say whether it may go.
+    pub(crate) fn take_replaced(&mut self, copies: usize, carriers: usize) -> Option<Published> {
+        if self.0.replaced.is_none() || copies < ENOUGH_COPIES.min(carriers) {
+            return None;
+        }
+        self.0.replaced.take()
+    }
+
+    /// Makes the record of today: erases old halves, draws those that are missing, on disk before anybody can seal to them. The one that it
+    /// replaces is to end only later.
     // PROTOCOL 4.5
     pub(crate) fn publish(
         &mut self,
@@ -112,7 +126,7 @@ impl Prekeys {
         mailbox: &Mailbox,
         unix_ms: u64,
         random: &mut impl CryptoRng,
-    ) -> io::Result<Option<Published>> {
+    ) -> io::Result<()> {
         let today = day_of(unix_ms);
         let this = &mut *self.0;
         // Another process of this device may have made some meanwhile.
@@ -148,7 +162,8 @@ impl Prekeys {
             this.published = old;
             return Err(error);
         }
-        Ok(old)
+        this.replaced = old.or(this.replaced.take());
+        Ok(())
     }
 
     /// Erases the halves whose time is over, also where nothing is published any more.
@@ -246,7 +261,9 @@ mod tests {
         let bob = Identity::generate(&mut ChaCha20Rng::seed_from_u64(1));
         let mailbox = Mailbox::from_seed(&[7; 32]);
         let now = NOON + days_later * 86_400_000;
-        prekeys.publish(&bob, &mailbox, now, random).unwrap()
+        prekeys.publish(&bob, &mailbox, now, random).unwrap();
+        assert!(prekeys.take_replaced(3, 9).is_none(), "too few copies");
+        prekeys.take_replaced(4, 9)
     }
 
     // PROTOCOL 4.5

@@ -69,22 +69,20 @@ pub(crate) fn publish_prekeys(
         let (mut prekeys, mut outbox, mut receipts) = own;
         let unix_ms = now.unix_ms_of(clock);
         let today = day_of(unix_ms);
+        // Its carriers may forget it.
+        let copies = outbox.record_copies().unwrap_or(0);
+        if let Some(old) = prekeys.take_replaced(copies, carriers.list().len()) {
+            let nearest = nearest(old.packet.tag(), carriers.list(), PLACES);
+            let nearest = nearest.iter().map(|carrier| carrier.id);
+            receipts.tell((old.packet.id(), false), &old.secret, nearest, now.time);
+        }
         if prekeys.tried(today) || carriers.list().is_empty() {
             continue;
         }
-        if prekeys.published(today).is_none() {
-            match prekeys.publish(identity, mailbox, unix_ms, &mut random.0) {
-                Ok(Some(old)) => {
-                    // Its carriers may forget it.
-                    let nearest = nearest(old.packet.tag(), carriers.list(), PLACES);
-                    let nearest = nearest.iter().map(|carrier| carrier.id);
-                    receipts.tell((old.packet.id(), false), &old.secret, nearest, now.time);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(%error, "no prekeys are published today, since they cannot be kept: what is sent to this device is not forward-secret");
-                }
-            }
+        if prekeys.published(today).is_none()
+            && let Err(error) = prekeys.publish(identity, mailbox, unix_ms, &mut random.0)
+        {
+            tracing::error!(%error, "no prekeys are published today, since they cannot be kept: what is sent to this device is not forward-secret");
         }
         prekeys.note_tried(today);
         timers.set::<EraseTimer>(node, tomorrow(*now, clock));

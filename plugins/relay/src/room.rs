@@ -1,6 +1,6 @@
 //! Rooms: a secret that a group shares, what follows from it, and the invitation that passes it on. PROTOCOL 4.6
 
-use crate::limits::{INVITATION_BYTES_MAX, ROOM_LANES, ROOM_NAME_BYTES_MAX};
+use crate::limits::{INVITATION_BYTES_MAX, ROOM_LANES, ROOM_NAME_BYTES_MAX, ROOMS_MAX};
 use crate::packet::{NotSixteenBytes, Tag, Token, hash16};
 use data_encoding::{BASE32_NOPAD_NOCASE, HEXLOWER};
 use hpke::kem::X25519HkdfSha256;
@@ -53,6 +53,13 @@ pub enum RoomError {
     #[error("an invitation is at most {INVITATION_BYTES_MAX} bytes")]
     TooLong,
 }
+
+/// Said when one room too many is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{ROOMS_MAX} rooms are listened to already, and that is the most: end listening to one first"
+)]
+pub(crate) struct TooManyRooms;
 
 impl Room {
     /// A new room. The name is a label, for those who are invited; nothing follows from it.

@@ -5,7 +5,6 @@ use crate::head::Head;
 use crate::limits::{BROKEN_MAX, ROOM_AUTHOR_SHARE, ROOM_INBOX_BYTES_MAX, ROOM_INBOX_MAX};
 use crate::packet::PacketId;
 use crate::room::RoomId;
-use crate::rooms::Heard;
 use crate::seen::Seen;
 use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,6 +15,16 @@ pub(crate) struct Said {
     pub(crate) room: RoomId,
     pub(crate) from: PeerId,
     pub(crate) head: Head,
+}
+
+/// What became of a packet on a lane of ours.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A message that was not known, or a part of one.
+    New,
+    /// It waits already.
+    Waiting,
+    Dropped(DropReason),
 }
 
 /// Of all rooms together: at most 1,000 messages, an eighth of them one author's in one room.

@@ -7,14 +7,15 @@ use crate::inbox::Received;
 use crate::limits::ROOMS_MAX;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag, Token};
 use crate::placement::Candidate;
-use crate::room::{Room, RoomId};
-use crate::room_inbox::{RoomInbox, Said};
+use crate::room::{Room, RoomId, TooManyRooms};
+use crate::room_inbox::{Heard, RoomInbox, Said};
 use crate::room_lanes::{Lanes, live_days};
 use crate::room_links::RoomLinks;
 use crate::room_seal::open_in_room;
 use crate::seal::Opened;
 use crate::seen::Seen;
 use crate::task::Task;
+use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -50,23 +51,6 @@ struct Listened {
     /// Not yet looked for in the node's own cache.
     fresh: bool,
 }
-
-/// What became of a packet on a lane of ours.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// A message that was not known, or a part of one.
-    New,
-    /// It waits already.
-    Waiting,
-    Dropped(DropReason),
-}
-
-/// Said when one room too many is listened to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{ROOMS_MAX} rooms are listened to already, and that is the most: end listening to one first"
-)]
-pub(crate) struct TooManyRooms;
 
 impl Rooms {
     /// Whether any room was ever listened to.
@@ -312,6 +296,19 @@ impl Rooms {
         }
         tasks.extend(this.gatherer.poll(now, unix_ms, candidates, &may_reach));
         tasks
+    }
+
+    /// Where what is listened for may lie.
+    pub(crate) fn sought(&self, unix_ms: u64) -> Vec<(Tag, Topic)> {
+        let Some(this) = self.0.as_ref() else {
+            return Vec::new();
+        };
+        let days = live_days(unix_ms);
+        let lanes = this.rooms.values().flat_map(|room| room.lanes.live(&days));
+        let fragments = this.gatherer.sought().map(|(tag, _)| tag);
+        let mut tags: Vec<(Tag, Topic)> = lanes.map(|tag| (tag, Topic::Rooms)).collect();
+        tags.extend(fragments.map(|tag| (tag, Topic::under(tag, false))));
+        tags
     }
 
     /// By what a lane is fetched.
