@@ -1,6 +1,6 @@
 //! Files that are their owner's alone, and whole or not there at all, even if the power fails.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use tempfile::NamedTempFile;
@@ -15,6 +15,17 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 pub(crate) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     draft(path, content)?.persist_noclobber(path)?;
     sync_folder(path)
+}
+
+/// Of two who change what the file at `path` guards, the second waits until the first has dropped this.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// On disk, in the same folder, with mode 0600.

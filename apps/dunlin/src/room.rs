@@ -6,7 +6,7 @@ mod say;
 
 use crate::network::NetworkArgs;
 use crate::{Error, Global};
-use book::Rooms;
+pub(crate) use book::Rooms;
 use clap::Subcommand;
 use dunlin_relay::Room;
 use rand_chacha::ChaCha20Rng;
@@ -146,7 +146,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode, Error> {
         } => join(&invitation, other_name.as_deref(), global),
         Command::List { invitations } => list(invitations, global),
         Command::Leave { name } => {
-            let mut rooms = Rooms::open(global)?;
+            let mut rooms = Rooms::edit(&global.make_home()?)?;
             let room = rooms.remove(&name)?;
             let text = format!("{} is left", room.name());
             global.result(text, &json!({ "left": room.name() }))?;
@@ -163,7 +163,7 @@ fn new(name: &str, global: &Global) -> Result<ExitCode, Error> {
         .map_err(|error| Error::failed(format!("the system gives no random bytes: {error}")))?;
     let room = Room::generate(name, &mut ChaCha20Rng::from_seed(*seed));
     let room = room.map_err(|error| Error::usage(error.to_string()))?;
-    let mut rooms = Rooms::open(global)?;
+    let mut rooms = Rooms::edit(&global.make_home()?)?;
     rooms.add(&room)?;
     let invitation = room.invitation();
     let object = json!({ "room": room.name(), "invitation": *invitation });
@@ -178,14 +178,14 @@ fn join(invitation: &str, other_name: Option<&str>, global: &Global) -> Result<E
         None => Ok(room),
     };
     let room = room.map_err(|error| Error::usage(error.to_string()))?;
-    Rooms::open(global)?.add(&room)?;
+    Rooms::edit(&global.make_home()?)?.add(&room)?;
     let text = format!("joined {}: `dunlin room listen`", room.name());
     global.result(text, &json!({ "room": room.name() }))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn list(invitations: bool, global: &Global) -> Result<ExitCode, Error> {
-    let rooms = Rooms::open(global)?;
+    let rooms = Rooms::open(&global.make_home()?)?;
     let rows = rooms.all().iter().map(|room| {
         let invitation = room.invitation();
         match invitations {

@@ -182,6 +182,8 @@ said '"contact":"Alice"' out
 cmp -s list.txt heard/list.txt || fail "the list in the room is not what was sent"
 ends 0 bob room listen tea --once $net --within 60
 grep -q Cake out && fail "the room told Bob twice"
+ends 0 alice outbox list
+said "to Tea" out
 ends 0 alice room list --invitations
 said "dunlin-room:" out
 ends 0 alice --json room list

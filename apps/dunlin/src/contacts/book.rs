@@ -4,7 +4,7 @@ use crate::{Error, private};
 use dunlin_net::PeerId;
 use dunlin_relay::Card;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -62,14 +62,7 @@ impl Contacts {
     /// The same, to change them: of two who do so at once, the second waits.
     pub(crate) fn edit(home: &Path) -> Result<Contacts, Error> {
         let path = home.join("contacts.lock");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = options
-            .open(&path)
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(|error| cannot("lock", &path, &error))?;
+        let lock = private::lock(&path).map_err(|error| cannot("lock", &path, &error))?;
         Ok(Contacts {
             _lock: Some(lock),
             ..Contacts::read(home)?

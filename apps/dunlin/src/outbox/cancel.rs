@@ -18,7 +18,8 @@ Examples:
   dunlin outbox list                  shows the ids
   dunlin outbox cancel 5f3a09c2       the beginning of an id is enough
 
-Carriers that have a copy keep it until it expires, and the recipient may still get it: nobody can call copies back.
+Carriers that have a copy keep it until it expires, and the recipient may still get it: nobody can call copies back. Only of a message to a
+room they are told to let it go, if `dunlin receive` or `dunlin room listen` runs beside.
 Exit codes: 0 done, 1 failed, 2 not understood.")]
 pub(crate) struct Args {
     /// The message's id, or its beginning
@@ -36,10 +37,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode, Error> {
         match control.call("relay.cancel", &params, b"") {
             // It does not know of this message: it began before, or only carries.
             Err(CallError { code, .. }) if code == "unknown" => {}
-            answer => return told(&answer?.value, global),
+            answer => return told(&answer?.value, true, global),
         }
     }
-    told(&offline.ask("relay.cancel", params)?, global)
+    told(&offline.ask("relay.cancel", params)?, false, global)
 }
 
 /// The message that a whole id, or the beginning of one, means.
@@ -65,12 +66,18 @@ fn find<'a>(rows: &'a Value, asked: &str) -> Result<&'a str, Error> {
     }
 }
 
-fn told(cancelled: &Value, global: &Global) -> Result<ExitCode, Error> {
+/// `online`: a process that runs on was asked, and tells carriers what they are to hear.
+fn told(cancelled: &Value, online: bool, global: &Global) -> Result<ExitCode, Error> {
     let id = cancelled["id"].as_str().unwrap_or_default();
     let carriers = cancelled["carriers"].as_u64().unwrap_or_default();
     let text = if carriers == 0 {
         // A deposit may have arrived whose answer got lost.
         format!("{id}  cancelled: no carrier said that it has a copy.")
+    } else if online && cancelled["ending"] == true {
+        format!(
+            "{id}  cancelled: it goes to no more carriers. {carriers} may have copies, and are told to let them go as far as they can be \
+             reached. Who has heard it keeps it."
+        )
     } else {
         let days = days_until(cancelled["expires_ms"].as_u64().unwrap_or_default());
         format!(

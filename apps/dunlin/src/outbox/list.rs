@@ -35,8 +35,14 @@ pub(crate) fn run(_: &Args, global: &Global) -> Result<ExitCode, Error> {
             field("id"),
             contacts.name_or_id(to)
         )?;
-        let contact = contacts.name(to);
-        row["contact"] = json!(contact);
+        let name = contacts.name(to);
+        // Of a room, `room` is its id.
+        let key = if row["room"].is_null() {
+            "contact"
+        } else {
+            "room_name"
+        };
+        row[key] = json!(name);
     }
     if text.is_empty() {
         text.push_str("nothing is under way.");

@@ -1,7 +1,8 @@
 //! The rooms of this device: HOME/rooms, an invitation a line, readable by its owner alone.
 
-use crate::{Error, Global, private};
+use crate::{Error, private};
 use dunlin_relay::Room;
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -11,14 +12,17 @@ const ROOMS_MAX: usize = 1_000;
 /// Of a file that should hold an invitation no more is read: one has 422 letters at most.
 const FILE_BYTES_MAX: u64 = 4_096;
 
-pub(super) struct Rooms {
+pub(crate) struct Rooms {
     path: PathBuf,
     rooms: Vec<Room>,
+    /// For who changes them: nobody else does until this is dropped.
+    _lock: Option<File>,
 }
 
 impl Rooms {
-    pub(super) fn open(global: &Global) -> Result<Rooms, Error> {
-        let path = global.make_home()?.join("rooms");
+    /// Reads the rooms of this device; none if there is no file.
+    pub(crate) fn open(home: &Path) -> Result<Rooms, Error> {
+        let path = home.join("rooms");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::default(),
@@ -37,10 +41,25 @@ impl Rooms {
             })?;
             rooms.push(room);
         }
-        Ok(Rooms { path, rooms })
+        Ok(Rooms {
+            path,
+            rooms,
+            _lock: None,
+        })
     }
 
-    pub(super) fn all(&self) -> &[Room] {
+    /// The same, to change them: of two who do so at once, the second waits.
+    pub(super) fn edit(home: &Path) -> Result<Rooms, Error> {
+        let path = home.join("rooms.lock");
+        let lock = private::lock(&path)
+            .map_err(|error| Error::failed(format!("cannot lock {}: {error}", path.display())))?;
+        Ok(Rooms {
+            _lock: Some(lock),
+            ..Rooms::open(home)?
+        })
+    }
+
+    pub(crate) fn all(&self) -> &[Room] {
         &self.rooms
     }
 
@@ -124,7 +143,7 @@ pub(super) fn read(what: &str) -> Result<Room, Error> {
         return what.trim().parse().map_err(|error| refused(&error));
     }
     let mut text = Zeroizing::new(String::new());
-    let file = std::fs::File::open(path);
+    let file = File::open(path);
     let read = file.and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text));
     read.map_err(|error| Error::failed(format!("cannot read {}: {error}", path.display())))?;
     text.trim().parse().map_err(|error| refused(&error))

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 pub(super) fn run(args: &ListenArgs, global: &Global) -> Result<ExitCode, Error> {
-    let rooms = Rooms::open(global)?;
+    let rooms = Rooms::open(&global.make_home()?)?;
     let room = rooms.find(&args.room)?;
     std::fs::create_dir_all(&args.out)
         .map_err(|error| Error::failed(format!("cannot make {}: {error}", args.out.display())))?;

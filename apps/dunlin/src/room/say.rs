@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(super) fn run(args: &SendArgs, global: &Global) -> Result<ExitCode, Error> {
-    let rooms = Rooms::open(global)?;
+    let rooms = Rooms::open(&global.make_home()?)?;
     let room = rooms.find(&args.room)?;
     let messages = args
         .what
