@@ -35,14 +35,14 @@ impl Online {
         Online { child, home, card }
     }
 
-    fn call(&self, name: &str, params: &Value) -> Value {
+    fn call(&self, name: &str, params: &Value, body: &[u8]) -> Value {
         let mut control =
             ControlClient::connect(&self.home.join("control"), rig::LIMIT).expect("its socket");
-        control.call(name, params, b"").expect("an answer").value
+        control.call(name, params, body).expect("an answer").value
     }
 
     fn write(&self, to: &Online, text: &str) {
-        self.call("relay.send", &json!({ "to": to.card, "text": text }));
+        self.call("relay.send", &json!({ "to": to.card, "text": text }), b"");
         until("the other reads it", || {
             let said = std::fs::read_to_string(to.home.join("said")).expect("what it said");
             said.contains(text)
@@ -60,7 +60,7 @@ impl Drop for Online {
 fn both_have_proofs(alice: &Online, bob: &Online) {
     until("both have all proofs", || {
         [alice, bob].iter().all(|one| {
-            let rows = one.call("relay.outbox", &json!({}));
+            let rows = one.call("relay.outbox", &json!({}), b"");
             let mut rows = rows.as_array().expect("rows").iter();
             rows.all(|row| row["state"] == "delivered")
         })
@@ -80,10 +80,16 @@ fn two_who_write_to_each_other_go_on_when_every_carrier_is_killed() {
     until("each has a link with the other", || {
         [&alice, &bob]
             .iter()
-            .all(|one| one.call("relay.status", &json!({}))["direct_links"] == 1)
+            .all(|one| one.call("relay.status", &json!({}), b"")["direct_links"] == 1)
     });
     drop(carriers);
     alice.write(&bob, "Are you still there?");
     bob.write(&alice, "A recipe, ".repeat(3_000).trim_end());
+    let film: Vec<u8> = (0..1_000_000_u32).map(|n| (n / 7) as u8).collect();
+    let params = json!({ "to": bob.card, "name": "film" });
+    alice.call("relay.send", &params, &film);
+    let path = folder.path().join("bob-files/film");
+    until("the film is there", || path.exists());
+    assert!(std::fs::read(path).expect("the film") == film);
     both_have_proofs(&alice, &bob);
 }
