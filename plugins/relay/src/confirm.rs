@@ -97,7 +97,9 @@ pub(crate) fn call_confirm(
                 Some(_) if is_fragment => PART_PLACES,
                 _ => PLACES,
             };
-            let nearest = nearest(tag, carriers.list(), places);
+            let all = carriers.list().iter();
+            let reached = all.filter(|carrier| errands.may_reach(&carrier.id, now.time));
+            let nearest = nearest(tag, reached, places);
             let nearest = nearest.iter().map(|carrier| carrier.id);
             let told = brought_by.iter().copied().chain(nearest);
             receipts.tell((id, part.is_some()), secret, told, now.time);
