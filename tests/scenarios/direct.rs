@@ -3,7 +3,7 @@
 use crate::alice_bob_and;
 use dunlin_net::CircuitUse;
 use dunlin_relay::Errands;
-use dunlin_sim::{Sim, State, Who, minutes, seconds};
+use dunlin_sim::{DropReason, Kind, Sim, State, Who, minutes, seconds};
 
 fn direct_links(sim: &mut Sim, who: Who) -> usize {
     let node = sim.node(who).expect("who is online");
@@ -84,4 +84,35 @@ fn a_link_between_two_ends_when_they_are_silent() {
     assert_eq!(direct_links(&mut sim, bob), 0);
     sim.send(alice, bob, "Again tomorrow?");
     sim.run_until(minutes(1), |sim| sim.inbox(bob).len() == 2);
+}
+
+/// Neighbours who repair with each other may be correspondents as well: one link serves both.
+// PROTOCOL 4.8, 3.12
+#[test]
+fn two_who_carry_and_repair_talk_over_the_same_link() {
+    let mut sim = Sim::from_env_seed();
+    sim.network(crate::network(0.0));
+    sim.carriers(6);
+    let kind = Kind {
+        carry: true,
+        ..Kind::person()
+    };
+    let (alice, bob) = (sim.add("alice", &kind), sim.add("bob", &kind));
+    sim.introduce(alice, bob);
+    sim.run_for(minutes(25));
+    talk(&mut sim, alice, bob);
+    let before = sim.drops(DropReason::AnswerUnasked);
+    for n in 0..10 {
+        let text = format!("Cup {n}?");
+        let (from, to) = if n % 2 == 0 {
+            (alice, bob)
+        } else {
+            (bob, alice)
+        };
+        let message = sim.send(from, to, &text);
+        sim.run_for(minutes(4));
+        assert_eq!(sim.status(message), State::Delivered);
+        assert_eq!(direct_links(&mut sim, alice), 1, "{text}");
+    }
+    assert_eq!(sim.drops(DropReason::AnswerUnasked), before);
 }
