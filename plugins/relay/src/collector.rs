@@ -6,14 +6,14 @@
 use crate::head::{Content, Head, Kind};
 use crate::inbox::Received;
 use crate::life;
-use crate::limits::{ASKED, COLLECTIONS_MAX, PARTS_ASKED, SENDER_FIRST};
+use crate::limits::{COLLECTIONS_MAX, PARTS_ASKED};
 use crate::manifest::Manifest;
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag, Token};
-use crate::placement::{Candidate, nearest};
+use crate::placement::Candidate;
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
+use crate::sought::Sought;
 use crate::task::Task;
-use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -23,8 +23,6 @@ use std::time::Duration;
 /// A part is asked for again after an eighth of the time for which nothing of its content has come, between these.
 const WAIT_MIN: Duration = Duration::from_millis(300);
 const WAIT_MAX: Duration = Duration::from_mins(1);
-/// Carriers asked for a part at a time.
-const AT_ONCE: usize = 2;
 /// Before that no content gives its place to another.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -53,15 +51,8 @@ pub(crate) struct Collection {
 }
 
 struct Part {
-    token: Token,
-    tag: Tag,
     state: Standing,
-    asking: BTreeSet<PeerId>,
-    /// How many carriers were asked.
-    asked: usize,
-    /// The sender was, over a link of our own.
-    sender_asked: bool,
-    next: Time,
+    sought: Sought,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,7 +80,7 @@ impl Collector {
 
     /// Whether each part that is looked for was asked for wherever it may be.
     pub(crate) fn has_asked_all(&self, candidates: usize) -> bool {
-        let asked = |part: &Part| part.asked >= candidates.min(ASKED) && part.asking.is_empty();
+        let asked = |part: &Part| part.sought.has_asked_all(candidates);
         let mut sought = self.0.values().flat_map(Collection::sought);
         sought.all(asked)
     }
@@ -128,17 +119,12 @@ impl Collector {
             self.0.remove(&id);
         }
         let part = |token: Token| Part {
-            token,
-            tag: token.tag(),
             state: if had(token.tag()) {
                 Standing::Had
             } else {
                 Standing::Missing
             },
-            asking: BTreeSet::new(),
-            asked: 0,
-            sender_asked: false,
-            next: now,
+            sought: Sought::new(token, now),
         };
         let collection = Collection {
             from: opened.from,
@@ -172,12 +158,9 @@ impl Collector {
             if !is_direct(&from) {
                 continue;
             }
-            for part in collection.sought_mut().filter(|part| !part.sender_asked) {
-                part.sender_asked = true;
-                part.next = part.next.max(now + SENDER_FIRST);
-                let task = Task::look(part.token, PacketId([0; 16]), Topic::Direct);
-                tasks.push((from, task));
-            }
+            let asked = collection.sought_mut();
+            let asked = asked.filter_map(|part| part.sought.ask_sender(now));
+            tasks.extend(asked.map(|task| (from, task)));
         }
         tasks
     }
@@ -200,21 +183,10 @@ impl Collector {
         for collection in self.0.values_mut() {
             let waited = (now - collection.progress) / 8;
             let wait = waited.clamp(WAIT_MIN, WAIT_MAX);
-            for part in collection.sought_mut().filter(|part| part.next <= now) {
-                let reached = candidates.iter().filter(|carrier| may_reach(&carrier.id));
-                let nearest = nearest(part.tag, reached, ASKED);
-                let from = part.asked % nearest.len().max(1);
-                let at_once = AT_ONCE.min(nearest.len());
-                for carrier in nearest.iter().cycle().skip(from).take(at_once) {
-                    part.asked += 1;
-                    if part.asking.insert(carrier.id) {
-                        let (token, after) = (part.token, PacketId([0; 16]));
-                        let topic = Topic::under(part.tag, true);
-                        let task = Task::look(token, after, topic);
-                        tasks.push((carrier.id, task));
-                    }
-                }
-                part.next = now + wait;
+            let due = collection.sought_mut();
+            for part in due.filter(|part| part.sought.next <= now) {
+                tasks.extend(part.sought.ask_carriers(candidates, &may_reach, true));
+                part.sought.next = now + wait;
             }
         }
         tasks
@@ -225,19 +197,19 @@ impl Collector {
         self.0
             .values()
             .flat_map(Collection::sought)
-            .map(|part| part.tag)
+            .map(|part| part.sought.tag())
     }
 
     /// When [`poll`](Self::poll) has something to do next.
     pub(crate) fn next_due(&self) -> Option<Time> {
         let sought = self.0.values().flat_map(Collection::sought);
-        sought.map(|part| part.next).min()
+        sought.map(|part| part.sought.next).min()
     }
 
     /// A carrier answered, or could not be reached.
     pub(crate) fn looked(&mut self, tag: Tag, carrier: &PeerId) {
         if let Some((_, _, part)) = self.part_mut(tag) {
-            part.asking.remove(carrier);
+            part.sought.looked(carrier);
         }
     }
 
@@ -246,7 +218,10 @@ impl Collector {
             return None;
         }
         self.0.iter_mut().find_map(|(id, known)| {
-            let part = known.parts.iter_mut().find(|part| part.tag == tag)?;
+            let part = known
+                .parts
+                .iter_mut()
+                .find(|part| part.sought.tag() == tag)?;
             Some((*id, &mut known.progress, part))
         })
     }
@@ -254,7 +229,10 @@ impl Collector {
     /// The content that this tag is of a part of, and which.
     pub(crate) fn find(&self, tag: Tag) -> Option<(&Collection, usize)> {
         self.0.values().find_map(|known| {
-            let number = known.parts.iter().position(|part| part.tag == tag)?;
+            let number = known
+                .parts
+                .iter()
+                .position(|part| part.sought.tag() == tag)?;
             Some((known, number))
         })
     }
@@ -293,7 +271,7 @@ impl Collector {
             return;
         }
         let parts = self.0.values_mut().flat_map(|known| &mut known.parts);
-        for part in parts.filter(|part| part.state == Standing::Here && !here(part.tag)) {
+        for part in parts.filter(|part| part.state == Standing::Here && !here(part.sought.tag())) {
             part.state = Standing::Missing;
         }
     }
@@ -332,8 +310,8 @@ impl Collector {
     /// The tags of parts for which nobody was asked yet.
     pub(crate) fn fresh(&self) -> Vec<Tag> {
         let sought = self.0.values().flat_map(Collection::sought);
-        let fresh = sought.filter(|part| part.asked == 0);
-        fresh.map(|part| part.tag).collect()
+        let fresh = sought.filter(|part| part.sought.asked() == 0);
+        fresh.map(|part| part.sought.tag()).collect()
     }
 }
 

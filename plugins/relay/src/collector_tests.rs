@@ -1,6 +1,8 @@
 //! The collector against senders that lie, and whoever knows a tag.
 
 use super::*;
+use crate::limits::ASKED;
+use crate::placement::nearest;
 use crate::seal::{Envelope, Sealed, open, seal, seal_manifest};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;

@@ -7,13 +7,13 @@ use crate::fragment::FragmentKey;
 use crate::head::{Content, Outline};
 use crate::inbox::{Fragment, Received};
 use crate::life;
-use crate::limits::{ASKED, FRAGMENT_BYTES, GATHERINGS_MAX, SENDER_FIRST};
+use crate::limits::{FRAGMENT_BYTES, GATHERINGS_MAX};
 use crate::packet::{DeleteSecret, MessageId, Packet, PacketId, Tag};
-use crate::placement::{Candidate, nearest};
+use crate::placement::Candidate;
 use crate::seal::Opened;
 use crate::seldom::{Empty, Seldom};
+use crate::sought::Sought;
 use crate::task::Task;
-use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
@@ -28,8 +28,6 @@ const WAIT_MAX: Duration = Duration::from_mins(1);
 const WAIT_NEWS: Duration = Duration::from_millis(600);
 /// Within this all fragments are first asked for.
 const SPREAD: Duration = Duration::from_secs(3);
-/// Carriers asked for a fragment at a time.
-const AT_ONCE: usize = 2;
 /// Before that no message gives its place to another: what exists is there by then.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -57,12 +55,7 @@ pub(crate) struct Gathering {
 struct Row {
     key: FragmentKey,
     found: Option<Found>,
-    asking: BTreeSet<PeerId>,
-    /// How many carriers were asked.
-    asked: usize,
-    /// The sender was, over a link of our own.
-    sender_asked: bool,
-    next: Time,
+    sought: Sought,
     wait: Duration,
 }
 
@@ -106,10 +99,8 @@ impl Gatherer {
     /// Whether each missing fragment was asked for wherever it may be.
     pub(crate) fn has_asked_all(&self, candidates: usize) -> bool {
         let missing = |gathering: &Gathering| {
-            let rows = gathering.rows.iter().filter(|row| row.found.is_none());
-            rows.fold(true, |all, row| {
-                all && row.asked >= candidates.min(ASKED) && row.asking.is_empty()
-            })
+            let mut rows = gathering.rows.iter().filter(|row| row.found.is_none());
+            rows.all(|row| row.sought.has_asked_all(candidates))
         };
         self.0.values().all(missing)
     }
@@ -160,12 +151,9 @@ impl Gatherer {
         }
         let message = opened.message;
         let row = |(n, key): (usize, FragmentKey)| Row {
+            sought: Sought::new(key.token(), now + spread(message, n)),
             key,
             found: None,
-            asking: BTreeSet::new(),
-            asked: 0,
-            sender_asked: false,
-            next: now + spread(message, n),
             wait: WAIT_MIN,
         };
         let gathering = Gathering {
@@ -199,13 +187,9 @@ impl Gatherer {
                 continue;
             }
             let rows = gathering.rows.iter_mut();
-            for row in rows.filter(|row| row.found.is_none() && !row.sender_asked) {
-                row.sender_asked = true;
-                row.next = row.next.max(now + SENDER_FIRST);
-                let (token, after) = (row.key.token(), PacketId([0; 16]));
-                let task = Task::look(token, after, Topic::Direct);
-                tasks.push((gathering.from, task));
-            }
+            let missing = rows.filter(|row| row.found.is_none());
+            let asked = missing.filter_map(|row| row.sought.ask_sender(now));
+            tasks.extend(asked.map(|task| (gathering.from, task)));
         }
         tasks
     }
@@ -229,28 +213,13 @@ impl Gatherer {
             let is_part = gathering.outline.is_part();
             gathering.rows.iter_mut().map(move |row| (is_part, row))
         });
-        for (is_part, row) in rows.filter(|(_, row)| row.found.is_none() && row.next <= now) {
-            let tag = row.key.tag();
-            let reached = candidates.iter().filter(|carrier| may_reach(&carrier.id));
-            let nearest = nearest(tag, reached, ASKED);
-            let from = row.asked % nearest.len().max(1);
-            let in_turn = nearest
-                .iter()
-                .cycle()
-                .skip(from)
-                .take(AT_ONCE.min(nearest.len()));
-            for carrier in in_turn {
-                row.asked += 1;
-                if row.asking.insert(carrier.id) {
-                    let (token, after) = (row.key.token(), PacketId([0; 16]));
-                    let topic = Topic::under(tag, is_part);
-                    let task = Task::look(token, after, topic);
-                    tasks.push((carrier.id, task));
-                }
-            }
+        let due = |row: &Row| row.found.is_none() && row.sought.next <= now;
+        for (is_part, row) in rows.filter(|(_, row)| due(row)) {
+            let asked = row.sought.ask_carriers(candidates, &may_reach, is_part);
+            tasks.extend(asked);
             // Somewhere in the second half of the interval, or all fragments would be asked for at once. The tag is as good as chance.
-            let share = u32::from(tag.0[0] ^ row.asked as u8);
-            row.next = now + row.wait / 2 + row.wait * share / 512;
+            let share = u32::from(row.key.tag().0[0] ^ row.sought.asked() as u8);
+            row.sought.next = now + row.wait / 2 + row.wait * share / 512;
             row.wait = (row.wait * 2).min(WAIT_MAX);
         }
         tasks
@@ -268,13 +237,13 @@ impl Gatherer {
     pub(crate) fn next_due(&self) -> Option<Time> {
         let rows = self.0.values().flat_map(|gathering| &gathering.rows);
         let missing = rows.filter(|row| row.found.is_none());
-        missing.map(|row| row.next).min()
+        missing.map(|row| row.sought.next).min()
     }
 
     /// A carrier answered, or could not be reached.
     pub(crate) fn looked(&mut self, tag: Tag, carrier: &PeerId) {
         if let Some((_, row)) = self.row_mut(tag) {
-            row.asking.remove(carrier);
+            row.sought.looked(carrier);
         }
     }
 
@@ -318,8 +287,8 @@ impl Gatherer {
         let mut of_it = gathering.filter(|known| known.rows.iter().any(|row| row.key.tag() == tag));
         for row in of_it.next().into_iter().flat_map(|known| &mut known.rows) {
             // Trickle's reset.
-            if row.found.is_none() && row.next > now + WAIT_NEWS {
-                (row.wait, row.next) = (WAIT_NEWS, now + WAIT_NEWS);
+            if row.found.is_none() && row.sought.next > now + WAIT_NEWS {
+                (row.wait, row.sought.next) = (WAIT_NEWS, now + WAIT_NEWS);
             }
         }
         Some(true)
@@ -344,7 +313,7 @@ impl Gatherer {
     /// The tags of fragments for which nobody was asked yet.
     pub(crate) fn fresh(&self) -> Vec<Tag> {
         let rows = self.0.values().flat_map(|gathering| &gathering.rows);
-        let fresh = rows.filter(|row| row.found.is_none() && row.asked == 0);
+        let fresh = rows.filter(|row| row.found.is_none() && row.sought.asked() == 0);
         fresh.map(|row| row.key.tag()).collect()
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::head::{Head, Kind};
+use crate::limits::ASKED;
+use crate::placement::nearest;
 use crate::seal::{Envelope, Sealed, open, seal};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;

@@ -102,6 +102,7 @@ mod seen;
 mod seldom;
 mod send;
 mod settings;
+mod sought;
 mod status;
 mod task;
 mod tombstones;
