@@ -12,12 +12,15 @@
 //! | or leaves, and hands it over | `hand_over` |
 //! | a message is sent | `send`, `watch`, with `seal`, `head`, `outbox`, `placement` |
 //! | and received | `receive`, `arrive`, `confirm`, with `fetcher`, `inbox`, `day_keys`, `receipts`, `seen` |
-//! | in fragments, if it is long | `fragment`, `gatherer` |
+//! | in fragments, if it is long | `fragment`, `gatherer`, with `sought` |
 //! | sealed to a key that is erased in days | `prekeys`, `publish`, `prekey_record`, `prekey_search`, `unsealed` |
 //! | in parts, if it is longer | `manifest`, `pack`, `outbox_contents`, `collector` |
 //! | or to a room, and received there | `room`, `room_seal`, `room_send`, `room_listen`, with `rooms`, `room_inbox`, `room_lanes`, `room_links` |
-//! | over links made for that alone | `carriers`, with `errands`, `frames` |
-//! | within what the owner gives | `allowance`, with `bandwidth`, `cache` |
+//! | over links made for that alone | `carriers`, with `errands`, `topic`, `frames` |
+//! | or straight, between two who write to each other | `direct` |
+//! | carriers nearer to a tag are found | `looking`, with `look_up`, `known_carriers`; and told of, `find` |
+//! | carriers make up for each other | `repair`, with `repair_round`, `neighbours`, `repair_answers` |
+//! | within what the owner gives | `allowance`, with `cache` |
 //! | other plugins see packets | `mirror`, `messages` |
 //!
 //! The relay reads no clock, opens no socket, and writes no packet of others to any disk.
