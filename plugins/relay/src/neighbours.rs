@@ -162,34 +162,52 @@ pub(crate) mod tests {
         );
     }
 
+    /// A carrier that hears of its nearest, of these that there are: how many of 1,000 tags are its own, and how many it takes for its own. Whether it
+    /// takes any that is not is seen to.
+    fn own_and_found(seed: u64, count: u64) -> (u32, u32) {
+        let all: Vec<Candidate> = (0..count).map(|n| carrier(seed + n)).collect();
+        let me = &all[0];
+        let mut rest: Vec<&Candidate> = all[1..].iter().collect();
+        rest.sort_by_key(|other| distance(&me.position, &other.position));
+        let mut neighbours = Neighbours::default();
+        for other in &rest[..NEIGHBOURS.min(rest.len())] {
+            neighbours.hear((*other).clone(), me, Time(0));
+        }
+        let (mut mine, mut found) = (0, 0);
+        for n in 0_u32..1_000 {
+            let mut tag = [0; 16];
+            tag.copy_from_slice(&blake3::hash(&n.to_le_bytes()).as_bytes()[..16]);
+            let places = nearest(Tag(tag), &all, PLACES);
+            let truly = places.iter().any(|place| place.id == me.id);
+            let here = neighbours.belongs_here(Tag(tag), me);
+            assert!(truly || !here, "seed {seed}, {count} carriers, tag {n}");
+            mine += u32::from(truly);
+            found += u32::from(here);
+        }
+        (mine, found)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// Against all there are: a carrier that knows its nearest takes nothing for its own that belongs to eight others, and of what does belong
-        /// to it misses little.
+        /// Against all there are: a carrier that knows its nearest takes nothing for its own that belongs to eight others.
         // PROTOCOL 3.12
         #[test]
-        fn the_nearest_tell_what_belongs_here_and_nothing_else_does(seed in 0_u64..1 << 40, count in 1_u64..200) {
-            let all: Vec<Candidate> = (0..count).map(|n| carrier(seed + n)).collect();
-            let me = &all[0];
-            let mut rest: Vec<&Candidate> = all[1..].iter().collect();
-            rest.sort_by_key(|other| distance(&me.position, &other.position));
-            let mut neighbours = Neighbours::default();
-            for other in &rest[..NEIGHBOURS.min(rest.len())] {
-                neighbours.hear((*other).clone(), me, Time(0));
-            }
-            let (mut mine, mut found) = (0, 0);
-            for n in 0_u32..1_000 {
-                let mut tag = [0; 16];
-                tag.copy_from_slice(&blake3::hash(&n.to_le_bytes()).as_bytes()[..16]);
-                let truly = nearest(Tag(tag), &all, PLACES).iter().any(|place| place.id == me.id);
-                let here = neighbours.belongs_here(Tag(tag), me);
-                prop_assert!(truly || !here);
-                mine += u32::from(truly);
-                found += u32::from(here);
-            }
-            // Measured: 94 to 100 % over many networks; a single one may be lopsided.
-            prop_assert!(found * 100 >= mine * 50, "{found} of {mine}");
+        fn the_nearest_tell_of_nothing_that_it_belongs_here_and_does_not(seed in 0_u64..1 << 40, count in 1_u64..200) {
+            own_and_found(seed, count);
         }
+    }
+
+    /// In a lopsided network it may be half.
+    // PROTOCOL 3.12
+    #[test]
+    fn over_many_networks_little_that_belongs_here_is_missed() {
+        let (mut mine, mut found) = (0, 0);
+        for seed in 0..40 {
+            let (own, taken) = own_and_found(1_000 * seed, 5 + 4 * seed);
+            (mine, found) = (mine + own, found + taken);
+        }
+        println!("{found} of {mine}, seeds 0 to 39");
+        assert!(found * 100 >= mine * 90);
     }
 }
