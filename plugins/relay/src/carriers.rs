@@ -101,9 +101,9 @@ pub(crate) fn follow_links(
             work.write(Work { node: *node });
         }
     }
-    for PeerDown { node, peer, .. } in down.read() {
+    for PeerDown { node, peer, reason } in down.read() {
         if let Ok((mut errands, (mut fetcher, mut rooms, mut direct), ..)) = nodes.get_mut(*node)
-            && let Some((carrier, topic)) = errands.link_down(*peer, now.time)
+            && let Some((carrier, topic)) = errands.link_down(*peer, *reason, now.time)
         {
             if matches!(topic, Topic::Mailbox | Topic::Any) {
                 fetcher.link_lost(carrier, now.time);

@@ -53,6 +53,8 @@ pub(crate) struct Table {
     pub(crate) kept: Kept,
     pub(crate) done: Vec<Done>,
     pub(crate) last_request: u32,
+    /// Dials that failed, less those that did not: by so many fewer are made at once.
+    pub(crate) vain: usize,
 }
 
 impl Empty for Table {
@@ -67,6 +69,7 @@ impl Empty for Table {
         },
         done: Vec::new(),
         last_request: 0,
+        vain: 0,
     };
 }
 

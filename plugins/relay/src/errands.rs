@@ -6,15 +6,15 @@
 use crate::errand_table::{Carrier, Lane, Pending, State, Table, lanes_of};
 use crate::frames::Frame;
 use crate::limits::{
-    ERRAND_LINKS_APART_MAX, ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX, REDIAL_FIRST,
-    REDIAL_MAX, RETRY_FIRST, RETRY_MAX,
+    ERRAND_DIALS_MIN, ERRAND_LINKS_APART_MAX, ERRAND_LINKS_MAX, LINK_IDLE, LINK_REQUESTS_MAX,
+    REDIAL_FIRST, REDIAL_MAX, RETRY_FIRST, RETRY_MAX,
 };
 use crate::seldom::Seldom;
 use crate::task::Task;
 use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
-use dunlin_net::PeerId;
+use dunlin_net::{CloseReason, DownReason, PeerId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -189,6 +189,7 @@ impl Errands {
         };
         carrier.state = State::Up { link, busy: now };
         carrier.silent_since = None;
+        this.vain = this.vain.saturating_sub(1);
         for request in &carrier.requests {
             if let Some(pending) = this.pending.get_mut(request) {
                 (pending.due, pending.wait) = (now, RETRY_FIRST);
@@ -197,14 +198,17 @@ impl Errands {
     }
 
     /// The link is down, or never came up. Says whose it was.
-    pub(crate) fn link_down(&mut self, link: Entity, now: Time) -> Option<Lane> {
+    pub(crate) fn link_down(&mut self, link: Entity, why: DownReason, now: Time) -> Option<Lane> {
         if self.table.is_untouched() {
             return None; // As at who only carries, each time a link goes.
         }
+        let links_max = self.links_max();
         let this = &mut *self.table;
         let lane = this.links.remove(&link)?;
         let carrier = this.lanes.get_mut(&lane)?;
-        let was_up = matches!(carrier.state, State::Up { .. });
+        // Who has links enough says so once the link is up on this side.
+        let refused = why == DownReason::Closed(CloseReason::TooMany);
+        let was_up = matches!(carrier.state, State::Up { .. }) && !refused;
         carrier.failures = carrier.failures.saturating_add(1);
         if was_up && carrier.failures < FAILURES_MAX {
             // The first loss is likely the link's, not the carrier's.
@@ -217,6 +221,8 @@ impl Errands {
         } else {
             carrier.state = State::Down { until: now };
             this.unreachable(lane, now);
+            let more = if refused { 2 } else { 1 }; // It counted as one that did not fail.
+            this.vain = (this.vain + more).min(links_max - ERRAND_DIALS_MIN);
         }
         Some(lane)
     }
@@ -326,7 +332,10 @@ impl Errands {
                 actions.push(Action::HangUp(link));
             }
         }
+        let dialling = |at: &&Carrier| matches!(at.state, State::Dialling { .. });
+        let dialling = this.lanes.values().filter(dialling).count();
         let free = links_max.saturating_sub(this.links.len());
+        let free = free.min((links_max - this.vain).saturating_sub(dialling));
         let dials = waiting.into_iter().take(free);
         actions.extend(dials.map(|(_, lane)| Action::Dial(lane)));
         // Nothing to remember of who is idle and has not failed lately.

@@ -6,6 +6,7 @@ use crate::packet::{MessageId, PacketId};
 use dunlin_net::Identity;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use std::collections::BTreeMap;
 
 fn peer(n: u64) -> PeerId {
     Identity::generate(&mut ChaCha20Rng::seed_from_u64(n)).id()
@@ -99,13 +100,13 @@ fn an_answer_of_another_kind_or_from_another_carrier_answers_nothing() {
 fn a_lost_link_is_dialled_again_and_a_failed_dial_ends_the_errands() {
     let (mut errands, link_1) = up();
     errands.poll(Time::ZERO);
-    errands.link_down(link_1, millis(10));
+    errands.link_down(link_1, DownReason::Lost, millis(10));
     assert!(errands.take_done().is_empty());
     assert_eq!(errands.poll(millis(10)), [Action::Dial(any(1))]);
     errands.dialling(any(1), link(2), millis(10));
     assert!(errands.may_reach(&peer(1), millis(5_009)));
     assert!(!errands.may_reach(&peer(1), millis(5_010)));
-    errands.link_down(link(2), millis(6_000));
+    errands.link_down(link(2), DownReason::Unreachable, millis(6_000));
     let done = errands.take_done();
     assert!(done.len() == 1 && done[0].answer.is_none());
     assert!(!errands.may_reach(&peer(1), millis(6_000)));
@@ -264,7 +265,7 @@ fn a_carrier_that_is_not_there_is_dialled_once_and_all_its_errands_end() {
         errands.add(peer(1), about(n), millis(1_500));
     }
     assert_eq!(errands.poll(millis(1_500)), []);
-    errands.link_down(link(1), millis(6_000));
+    errands.link_down(link(1), DownReason::Lost, millis(6_000));
     assert_eq!(errands.take_done().len(), 59);
     assert!(errands.is_empty() && !errands.may_reach(&peer(1), millis(6_000)));
     // Where another link with it is up, only what the failed dial was for ends.
@@ -276,7 +277,49 @@ fn a_carrier_that_is_not_there_is_dialled_once_and_all_its_errands_end() {
     errands.dialling(first, link(1), Time::ZERO);
     errands.dialling(second, link(2), Time::ZERO);
     errands.link_up(link(1), millis(100));
-    errands.link_down(link(2), millis(200));
+    errands.link_down(link(2), DownReason::Unreachable, millis(200));
     assert_eq!(errands.take_done().len(), 1);
     assert!(errands.may_reach(&peer(1), millis(200)) && errands.len() == 1);
+}
+
+/// A network that has too much to do is not asked for more and more.
+#[test]
+fn the_more_dials_fail_the_fewer_are_made_at_once_and_who_is_refused_does_not_come_back_at_once() {
+    let mut errands = Errands::new(true);
+    let mut link_number = 0;
+    let mut at_once = Vec::new();
+    let mut last: BTreeMap<PeerId, Time> = BTreeMap::new();
+    for n in 0..40 {
+        let now = millis(500 * n);
+        for k in 0..100 {
+            errands.add(peer(1_000 * n + k), ask(), now);
+        }
+        let mut dialled = Vec::new();
+        for action in errands.poll(now) {
+            if let Action::Dial(lane) = action {
+                let before = last.insert(lane.0, now);
+                assert!(before.is_none_or(|before| now - before >= Duration::from_secs(2)));
+                link_number += 1;
+                errands.dialling(lane, link(link_number), now);
+                dialled.push(link(link_number));
+            }
+        }
+        at_once.push(dialled.len());
+        // The first twenty times all are up, and at once told that there are too many; later they stay for what is asked, and go.
+        for one in dialled {
+            errands.link_up(one, now);
+            let why = match n < 20 {
+                true => DownReason::Closed(CloseReason::TooMany),
+                false => DownReason::Closed(CloseReason::Idle),
+            };
+            errands.cancel(|_| n >= 20);
+            errands.link_down(one, why, now);
+        }
+    }
+    assert_eq!(at_once[0], 96);
+    assert_eq!(at_once[1..20], [4; 19]);
+    assert!(
+        at_once[20..].is_sorted() && at_once[39] >= 90,
+        "{at_once:?}"
+    );
 }

@@ -11,11 +11,15 @@ use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two rounds at one carrier: this after one that brought something, doubling after each that did not.
 const ROUND_FIRST: Duration = Duration::from_secs(1);
 const ROUND_MAX: Duration = Duration::from_mins(5);
+/// The same where nothing is asked for but days that are past, to whose tags only repair brings more.
+const ROUND_PAST_FIRST: Duration = Duration::from_mins(8);
+const ROUND_PAST_MAX: Duration = Duration::from_hours(4);
 /// Who cannot be reached is passed over for so long.
 const AWAY: Duration = Duration::from_secs(5);
 /// For each day so many of the nearest are known, to ask the nearest 16 of those who can be reached.
@@ -25,9 +29,18 @@ struct Round {
     ended: bool,
     next: Time,
     wait: Duration,
+    /// Days that were asked for at least once, and those whose answer is waited for.
+    asked: BTreeSet<u16>,
     open: BTreeSet<u16>,
     news: bool,
     subscribed: BTreeSet<u16>,
+}
+
+impl Round {
+    fn is_due(&self, days: &[u16], now: Time) -> bool {
+        let fresh = || days.iter().any(|day| !self.asked.contains(day));
+        self.open.is_empty() && (self.next <= now || fresh())
+    }
 }
 
 /// A recipient's rounds. At most 16 carriers for each of 18 days. A node that fetches nothing has none, and pays for a pointer.
@@ -37,7 +50,7 @@ pub struct Fetcher(Option<Box<Rounds>>);
 #[derive(Default)]
 struct Rounds {
     tags: Vec<(u16, Tag)>,
-    candidates: Vec<Candidate>,
+    candidates: Arc<[Candidate]>,
     /// Of each day.
     nearest: Vec<(u16, Vec<PeerId>)>,
     away: BTreeMap<PeerId, Time>,
@@ -46,6 +59,8 @@ struct Rounds {
     rounds: BTreeMap<PeerId, Round>,
     kept: BTreeSet<PeerId>,
     changed: Time,
+    /// When there is something to do next, apart from answers.
+    due: Option<Time>,
 }
 
 impl Rounds {
@@ -62,9 +77,16 @@ impl Rounds {
                 }
             }
         }
-        let targets = &self.targets;
-        self.rounds
-            .retain(|carrier, _| targets.contains_key(carrier));
+    }
+
+    /// The first and the longest wait between rounds at a carrier that is asked for these days: mail comes under the tag of the day on
+    /// which it leaves, by a clock that may be a day wrong.
+    // PROTOCOL 4.1
+    fn waits(&self, days: &[u16]) -> (Duration, Duration) {
+        match days.iter().any(|day| day.abs_diff(self.today) <= 1) {
+            true => (ROUND_FIRST, ROUND_MAX),
+            false => (ROUND_PAST_FIRST, ROUND_PAST_MAX),
+        }
     }
 
     /// Others are asked in place of those who cannot be reached.
@@ -76,12 +98,12 @@ impl Rounds {
             if changed {
                 self.choose();
             }
-            let is_due = |carrier: &&PeerId| {
+            let is_due = |(carrier, days): &(&PeerId, &Vec<u16>)| {
                 let round = self.rounds.get(*carrier);
-                round.is_none_or(|round| round.next <= now && round.open.is_empty())
+                round.is_none_or(|round| round.is_due(days, now))
             };
-            let due = self.targets.keys().filter(is_due);
-            let away: Vec<PeerId> = due.filter(|id| !may_reach(id)).copied().collect();
+            let due = self.targets.iter().filter(is_due).map(|(id, _)| *id);
+            let away: Vec<PeerId> = due.filter(|id| !may_reach(id)).collect();
             if away.is_empty() {
                 return;
             }
@@ -97,24 +119,35 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 impl Fetcher {
     /// Takes in which days and carriers there are. Does nothing if neither changed.
-    pub(crate) fn look(&mut self, keys: &DayKeys, candidates: &[Candidate], today: u16, now: Time) {
+    pub(crate) fn look(
+        &mut self,
+        keys: &DayKeys,
+        candidates: Arc<[Candidate]>,
+        today: u16,
+        now: Time,
+    ) {
         let this = self.0.get_or_insert_default();
         let tags = keys.tags();
-        if tags == this.tags && candidates == this.candidates {
+        if tags == this.tags && Arc::ptr_eq(&candidates, &this.candidates) {
             return;
         }
         let near = |(day, tag): &(u16, Tag)| {
-            let nearest = nearest(*tag, candidates, NEAR_MAX);
+            let nearest = nearest(*tag, &candidates[..], NEAR_MAX);
             (*day, nearest.iter().map(|carrier| carrier.id).collect())
         };
         this.nearest = tags.iter().map(near).collect();
         this.today = today;
         let before: BTreeSet<PeerId> = this.rounds.keys().copied().collect();
         this.choose();
+        // Who is asked in place of another who is back is not asked from the beginning when that one goes again.
+        let near = this.nearest.iter().flat_map(|(_, nearest)| nearest);
+        let near: BTreeSet<&PeerId> = near.collect();
+        this.rounds.retain(|carrier, _| near.contains(carrier));
         if !this.targets.keys().all(|carrier| before.contains(carrier)) {
             this.changed = now;
         }
-        (this.tags, this.candidates) = (tags, candidates.to_vec());
+        (this.tags, this.candidates) = (tags, candidates);
+        this.due = Some(now);
     }
 
     /// Carriers whose links stay up for subscriptions: the 8 nearest to today's tag.
@@ -138,18 +171,22 @@ impl Fetcher {
         let Some(this) = &mut self.0 else {
             return tasks;
         };
+        if this.due.is_none_or(|due| now < due) {
+            return tasks;
+        }
         this.pass_over(now, may_reach);
         let this = &mut **this; // Its parts are borrowed one by one.
         for (carrier, days) in &this.targets {
             let round = this.rounds.entry(*carrier).or_insert_with(|| Round {
                 ended: false,
                 next: now,
-                wait: ROUND_FIRST,
+                wait: Duration::ZERO,
+                asked: BTreeSet::new(),
                 open: BTreeSet::new(),
                 news: false,
                 subscribed: BTreeSet::new(),
             });
-            if round.next > now || !round.open.is_empty() {
+            if !round.is_due(days, now) {
                 continue;
             }
             if this.kept.contains(carrier) {
@@ -167,11 +204,16 @@ impl Fetcher {
                 }
             }
             for day in days {
+                round.asked.insert(*day);
                 round.open.insert(*day);
                 let after = PacketId([0; 16]);
                 tasks.push((*carrier, Task::Fetch { day: *day, after }));
             }
         }
+        let rounds = this.targets.keys().filter_map(|id| this.rounds.get(id));
+        let idle = rounds.filter(|round| round.open.is_empty());
+        let next = idle.map(|round| round.next);
+        this.due = next.chain(this.away.values().copied()).min();
         tasks
     }
 
@@ -191,10 +233,7 @@ impl Fetcher {
 
     /// When [`poll`](Self::poll) has something to do next.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let this = self.0.as_ref()?;
-        let idle = this.rounds.values().filter(|round| round.open.is_empty());
-        let rounds = idle.map(|round| round.next);
-        rounds.chain(this.away.values().copied()).min()
+        self.0.as_ref()?.due
     }
 
     fn round_mut(&mut self, carrier: PeerId) -> Option<&mut Round> {
@@ -219,17 +258,23 @@ impl Fetcher {
             let after = packet.id();
             return (Some(packet.clone()), Some(Task::Fetch { day, after }));
         }
-        if let Some(round) = self.round_mut(carrier) {
+        let Some(this) = &mut self.0 else {
+            return (packet, None);
+        };
+        let days = this.targets.get(&carrier);
+        let (first, longest) = this.waits(days.map_or(&[], |days| days));
+        if let Some(round) = this.rounds.get_mut(&carrier) {
             round.open.remove(&day);
             if round.open.is_empty() {
+                let before = if round.ended { round.wait } else { first };
                 round.ended = true;
-                round.wait = if round.news {
-                    ROUND_FIRST
-                } else {
-                    (round.wait * 2).min(ROUND_MAX)
+                round.wait = match round.news {
+                    true => first,
+                    false => (before * 2).clamp(first, longest),
                 };
                 round.news = false;
                 round.next = now + round.wait;
+                this.due = this.due.into_iter().chain([round.next]).min();
             }
         }
         (packet, None)
@@ -251,10 +296,16 @@ impl Fetcher {
 
     /// A link is down, and its subscriptions with it.
     pub(crate) fn link_lost(&mut self, carrier: PeerId, now: Time) {
-        if let Some(round) = self.round_mut(carrier) {
+        let Some(this) = &mut self.0 else {
+            return;
+        };
+        if let Some(round) = this.rounds.get_mut(&carrier)
+            && !round.subscribed.is_empty()
+        {
             round.subscribed.clear();
             round.wait = ROUND_FIRST;
             round.next = round.next.min(now + ROUND_FIRST);
+            this.due = this.due.into_iter().chain([round.next]).min();
         }
     }
 }
@@ -286,7 +337,7 @@ mod tests {
         let mut keys = DayKeys::default();
         keys.refresh(&Mailbox::from_seed(&[1; 32]), 20_000);
         let mut fetcher = Fetcher::default();
-        fetcher.look(&keys, &candidates(carriers), 20_000, Time::ZERO);
+        fetcher.look(&keys, candidates(carriers).into(), 20_000, Time::ZERO);
         fetcher
     }
 
@@ -353,6 +404,87 @@ mod tests {
             now = next;
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 1, 2]);
+    }
+
+    /// Nothing comes under the tag of a day that is past but what repair brings.
+    // PROTOCOL 4.1
+    #[test]
+    fn who_keeps_only_mail_of_past_days_is_asked_every_few_minutes_and_later_every_few_hours() {
+        let mut fetcher = fetcher(200);
+        let near =
+            |task: &Task| matches!(task, Task::Fetch { day, .. } if day.abs_diff(20_000) <= 1);
+        let tasks = fetcher.poll(Time::ZERO, |_| true);
+        let brisk: BTreeSet<PeerId> = tasks
+            .iter()
+            .filter_map(|(carrier, task)| near(task).then_some(*carrier))
+            .collect();
+        let past = tasks.iter().find(|(carrier, _)| !brisk.contains(carrier));
+        let past = past.unwrap().0;
+        let mut asked = Vec::new();
+        let mut open: Vec<(PeerId, Task)> = tasks;
+        let mut now = Time::ZERO;
+        while now < seconds(60_000) {
+            if open.iter().any(|(carrier, _)| *carrier == past) {
+                asked.push((now - Time::ZERO).as_secs());
+            }
+            for (carrier, task) in std::mem::take(&mut open) {
+                if let Task::Fetch { day, .. } = task {
+                    fetcher.fetched(carrier, day, empty(), now);
+                }
+            }
+            now = fetcher.next_due().unwrap();
+            open = fetcher.poll(now, |_| true);
+        }
+        let minutes: Vec<u64> = asked.iter().map(|asked| asked / 60).collect();
+        assert_eq!(minutes, [0, 16, 48, 112, 240, 480, 720, 960]);
+    }
+
+    /// Else each one that is away for good would have its place taken, and asked for everything, every few seconds.
+    #[test]
+    fn who_stands_in_for_another_is_not_asked_again_whenever_that_one_is_tried() {
+        let mut fetcher = fetcher(64);
+        let away = candidates(64)[0].id;
+        let mut asked: BTreeMap<(PeerId, u16), usize> = BTreeMap::new();
+        for n in 0..60 {
+            for (carrier, task) in fetcher.poll(seconds(n), |id| *id != away) {
+                if let Task::Fetch { day, .. } = task {
+                    *asked.entry((carrier, day)).or_default() += 1;
+                    fetcher.fetched(carrier, day, empty(), seconds(n));
+                }
+            }
+        }
+        // 0, 2, 6, 14 and 30 s.
+        assert_eq!(asked.values().max(), Some(&5));
+    }
+
+    // PROTOCOL 4.1
+    #[test]
+    fn a_day_that_begins_is_asked_for_at_once() {
+        let mut keys = DayKeys::default();
+        keys.refresh(&Mailbox::from_seed(&[1; 32]), 20_000);
+        let carriers: Arc<[Candidate]> = candidates(3).into();
+        let mut fetcher = Fetcher::default();
+        fetcher.look(&keys, carriers.clone(), 20_000, Time::ZERO);
+        let end = |fetcher: &mut Fetcher, now| {
+            let days: Vec<(PeerId, u16)> = fetcher
+                .poll(now, |_| true)
+                .into_iter()
+                .filter_map(|(carrier, task)| match task {
+                    Task::Fetch { day, .. } => Some((carrier, day)),
+                    _ => None,
+                })
+                .collect();
+            for (carrier, day) in &days {
+                fetcher.fetched(*carrier, *day, empty(), now);
+            }
+            days
+        };
+        end(&mut fetcher, Time::ZERO);
+        keys.refresh(&Mailbox::from_seed(&[1; 32]), 20_001);
+        fetcher.look(&keys, carriers, 20_001, seconds(1));
+        let asked = end(&mut fetcher, seconds(1));
+        let tomorrow = asked.iter().filter(|(_, day)| *day == 20_002);
+        assert_eq!(tomorrow.count(), 3);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use dunlin_engine::bevy_ecs::change_detection::Tick;
 use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::{AddressBook, PeerId, PeerRow};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The address book notes every word of a peer, and is not read again for each.
@@ -24,7 +25,7 @@ pub struct Carriers(Option<Box<Known>>);
 
 #[derive(Default)]
 struct Known {
-    list: Vec<Candidate>,
+    list: Arc<[Candidate]>,
     as_of: Time,
     book: Option<Tick>,
     look_ups: LookUps,
@@ -37,6 +38,12 @@ impl Carriers {
     #[must_use]
     pub fn list(&self) -> &[Candidate] {
         self.0.as_ref().map_or(&[], |known| &known.list)
+    }
+
+    /// The same, to keep: it is another one only if other carriers are known.
+    pub(crate) fn shared(&self) -> Arc<[Candidate]> {
+        let known = self.0.as_ref();
+        known.map_or_else(Arc::default, |known| known.list.clone())
     }
 
     /// Where a carrier is.
@@ -96,12 +103,15 @@ impl Carriers {
         list.extend(others);
         list.sort_by_key(|candidate| candidate.id);
         (known.as_of, known.book) = (now, Some(book.last_changed()));
-        let old = std::mem::replace(&mut known.list, list);
-        old != known.list
+        let changed = list[..] != known.list[..];
+        if changed {
+            known.list = list.into();
+        }
+        changed
     }
 
     /// Whom to ask for nearer carriers, for the tags that `wanted` gives when it is time to see to that.
-    pub(crate) fn look_up<T: IntoIterator<Item = (Tag, Topic)>>(
+    pub(crate) fn look_up<T: IntoIterator<Item = (Tag, Topic, Duration)>>(
         &mut self,
         wanted: impl FnOnce() -> T,
         may_reach: impl Fn(&PeerId) -> bool,
@@ -164,7 +174,7 @@ mod tests {
         let mut list: Vec<Candidate> = (0..count).map(carrier).collect();
         list.sort_by_key(|candidate| candidate.id);
         let known = Known {
-            list,
+            list: list.into(),
             ..Known::default()
         };
         Carriers(Some(Box::new(known)))
@@ -185,7 +195,11 @@ mod tests {
         let found = carrier(500);
         let tag = Tag(found.position);
         let target = crate::look_up::target(tag);
-        let asked = carriers.look_up(|| [(tag, Topic::Mailbox)], |_| true, Time::ZERO);
+        let asked = carriers.look_up(
+            || [(tag, Topic::Mailbox, LOOK_UP_LIFE)],
+            |_| true,
+            Time::ZERO,
+        );
         let rows = [row(&found)];
         let me = carrier(ME).id;
         for (n, (id, _)) in asked.iter().enumerate() {
@@ -232,7 +246,7 @@ mod tests {
                 carriers.looked_up(me, &id, target, rows, now);
             }
         }
-        let again = || [(Tag(found.position), Topic::Mailbox)];
+        let again = || [(Tag(found.position), Topic::Mailbox, LOOK_UP_LIFE)];
         let later = Time::ZERO + Duration::from_secs(400) + LOOK_UP_LIFE;
         assert!(
             !carriers.look_up(again, |_| true, later).is_empty(),

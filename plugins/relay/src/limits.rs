@@ -107,6 +107,8 @@ pub const SEEN_MAX: usize = 100_000;
 pub const ERRAND_LINKS_MAX: usize = 16;
 /// The same where errands go over different links by their topics: those are nested, and have places of their own (`dunlin_net::limits`).
 pub const ERRAND_LINKS_APART_MAX: usize = 96;
+/// Dials for errands at once, while most of them fail: a network that has too much to do, and refuses, is asked for less. // guess
+pub const ERRAND_DIALS_MIN: usize = 4;
 /// Of those, links kept for subscriptions.
 pub const KEPT_LINKS_MAX: usize = 8;
 /// Links of our own with those who write to us and to whom we write, at once. PROTOCOL 4.8
@@ -228,6 +230,8 @@ pub const LOOK_UP_ROWS_MAX: usize = 64;
 pub const LOOK_UP_FAILURES_MAX: usize = 3;
 /// How long what was looked up holds. // guess
 pub const LOOK_UP_LIFE: Duration = Duration::from_mins(10);
+/// The same for the mailbox tag of a day that is past, whose carriers are asked seldom. // guess
+pub const LOOK_UP_PAST_LIFE: Duration = Duration::from_hours(2);
 /// Carriers that were found and are not in the address book: the latest.
 pub const FOUND_KEPT_MAX: usize = 512;
 /// And how long they are counted on. // guess

@@ -4,15 +4,15 @@
 
 use crate::limits::{
     FOUND_KEPT_MAX, FOUND_LIFE, LOOK_UP_ASKED_MAX, LOOK_UP_AT_ONCE, LOOK_UP_FAILURES_MAX,
-    LOOK_UP_LIFE, LOOK_UP_ROWS_MAX, LOOK_UPS_MAX, PLACES, SEEN_UP,
+    LOOK_UP_ROWS_MAX, LOOK_UPS_MAX, PLACES, SEEN_UP,
 };
 use crate::packet::Tag;
-use crate::placement::{Candidate, distance};
+use crate::placement::{Candidate, distance, nearest};
 use crate::task::Task;
 use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_net::{PeerId, PeerRow, Prefix};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -53,31 +53,84 @@ struct Row {
 
 struct Search {
     topic: Topic,
+    /// How long what comes of it holds.
+    life: Duration,
     rows: BTreeMap<u128, Row>,
     /// How many of those that somebody told of were not there.
     failures: BTreeMap<PeerId, usize>,
     asked: usize,
+    /// When there is something to do next, apart from answers.
+    due: Option<Time>,
 }
 
 impl Search {
     /// The nearest that count: those that did not fail, one of each prefix; where these are too few the nearest of the others.
     // PROTOCOL 3.6
-    fn nearest(&mut self) -> impl Iterator<Item = &mut Row> {
-        let mut prefixes = BTreeSet::new();
-        let there = self.rows.values_mut();
-        let there = there.filter(|row| row.step != Step::Failed);
-        let (first, others): (Vec<_>, Vec<_>) = there.partition(|row| prefixes.insert(row.prefix));
-        first.into_iter().chain(others).take(PLACES)
+    fn nearest(&self) -> Vec<u128> {
+        let mut prefixes: Vec<Prefix> = Vec::with_capacity(PLACES);
+        let (mut first, mut others) = (Vec::with_capacity(PLACES), Vec::new());
+        for (distance, row) in &self.rows {
+            if row.step == Step::Failed {
+                continue;
+            }
+            if prefixes.contains(&row.prefix) {
+                others.push(*distance);
+                continue;
+            }
+            prefixes.push(row.prefix);
+            first.push(*distance);
+            if first.len() == PLACES {
+                return first;
+            }
+        }
+        others.truncate(PLACES - first.len());
+        first.extend(others);
+        first
     }
 
-    fn is_over(&mut self) -> bool {
-        let spent = self.asked >= LOOK_UP_ASKED_MAX;
+    /// Whom to ask now. `None` once the look-up is over.
+    fn poll(&mut self, now: Time, may_reach: impl Fn(&PeerId) -> bool) -> Option<Vec<PeerId>> {
+        let mut asked = Vec::new();
         let mut nearest = self.nearest();
-        nearest.all(|row| match row.step {
+        let waits = |row: &Row| matches!(row.step, Step::Asked(at) if now - at < PROMPT);
+        let waiting = nearest.iter().filter(|key| waits(&self.rows[key])).count();
+        let mut free = LOOK_UP_AT_ONCE.saturating_sub(waiting);
+        while free > 0 && self.asked < LOOK_UP_ASKED_MAX {
+            let mut fresh = nearest.iter().filter_map(|key| {
+                let row = self.rows.get(key)?;
+                (row.step == Step::Fresh).then_some((*key, row.id))
+            });
+            let Some((key, id)) = fresh.next() else {
+                break;
+            };
+            let there = may_reach(&id);
+            if let Some(row) = self.rows.get_mut(&key) {
+                row.step = if there {
+                    Step::Asked(now)
+                } else {
+                    Step::Failed
+                };
+            }
+            if there {
+                asked.push(id);
+                self.asked += 1;
+                free -= 1;
+            } else {
+                nearest = self.nearest();
+            }
+        }
+        let spent = self.asked >= LOOK_UP_ASKED_MAX;
+        let over = nearest.iter().all(|key| match self.rows[key].step {
             Step::Fresh => spent,
             Step::Asked(_) => false,
             Step::Answered | Step::Failed => true,
-        })
+        });
+        let prompt = self.rows.values().filter_map(|row| match row.step {
+            Step::Asked(at) => Some(at + PROMPT),
+            _ => None,
+        });
+        self.due = prompt.filter(|due| *due > now).min();
+        (!over).then_some(asked)
     }
 }
 
@@ -85,7 +138,7 @@ impl Search {
 #[derive(Default)]
 pub(crate) struct LookUps {
     searches: BTreeMap<Target, Search>,
-    /// What was looked up, and when.
+    /// What was looked up, and until when that holds.
     over: BTreeMap<Target, Time>,
     found: BTreeMap<PeerId, (Candidate, Time)>,
     /// Whether others were found since that was last asked.
@@ -93,16 +146,16 @@ pub(crate) struct LookUps {
 }
 
 impl LookUps {
-    /// Begins to look for those of these tags that were not looked up lately.
+    /// Begins to look for those of these tags that were not looked up lately: what comes of it holds for as long as is said with each.
     // PROTOCOL 3.13
     pub(crate) fn want(
         &mut self,
-        tags: impl IntoIterator<Item = (Tag, Topic)>,
+        tags: impl IntoIterator<Item = (Tag, Topic, Duration)>,
         known: &[Candidate],
         now: Time,
     ) {
-        self.over.retain(|_, when| now - *when < LOOK_UP_LIFE);
-        for (tag, topic) in tags {
+        self.over.retain(|_, until| now < *until);
+        for (tag, topic, life) in tags {
             let target = target(tag);
             if self.searches.len() >= LOOK_UPS_MAX {
                 return;
@@ -112,11 +165,13 @@ impl LookUps {
             }
             let mut search = Search {
                 topic,
+                life,
                 rows: BTreeMap::new(),
                 failures: BTreeMap::new(),
                 asked: 0,
+                due: Some(now),
             };
-            for candidate in known {
+            for candidate in nearest(Tag(nearly(target)), known, LOOK_UP_ROWS_MAX) {
                 add(&mut search, target, candidate, None);
             }
             self.searches.insert(target, search);
@@ -131,38 +186,24 @@ impl LookUps {
         may_reach: impl Fn(&PeerId) -> bool,
     ) -> Vec<(PeerId, Task)> {
         let mut tasks = Vec::new();
-        for (target, search) in &mut self.searches {
-            let topic = search.topic;
-            let waits = |row: &&mut Row| matches!(row.step, Step::Asked(at) if now - at < PROMPT);
-            let mut free = LOOK_UP_AT_ONCE.saturating_sub(search.nearest().filter(waits).count());
-            let mut left = LOOK_UP_ASKED_MAX.saturating_sub(search.asked);
-            while free > 0 && left > 0 {
-                let fresh = search.nearest().find(|row| row.step == Step::Fresh);
-                let Some(row) = fresh else {
-                    break;
-                };
-                if !may_reach(&row.id) {
-                    row.step = Step::Failed;
-                    continue;
-                }
-                row.step = Step::Asked(now);
-                let task = Task::Find {
-                    target: *target,
-                    topic,
-                };
-                tasks.push((row.id, task));
-                (free, left) = (free - 1, left - 1);
-                search.asked += 1;
+        let over = |target: &Target, search: &mut Search| {
+            if search.due.is_none_or(|due| now < due) {
+                return false;
             }
-        }
-        let over = |_: &Target, search: &mut Search| search.is_over();
-        let over: Vec<Target> = self
-            .searches
-            .extract_if(.., over)
-            .map(|(target, _)| target)
-            .collect();
+            let (target, topic) = (*target, search.topic);
+            let Some(asked) = search.poll(now, &may_reach) else {
+                return true;
+            };
+            tasks.extend(
+                asked
+                    .into_iter()
+                    .map(|id| (id, Task::Find { target, topic })),
+            );
+            false
+        };
+        let over = self.searches.extract_if(.., over);
         self.over
-            .extend(over.into_iter().map(|target| (target, now)));
+            .extend(over.map(|(target, search)| (target, now + search.life)));
         tasks
     }
 
@@ -186,6 +227,7 @@ impl LookUps {
         let Some(row) = all.find(|row| row.id == carrier) else {
             return;
         };
+        search.due = Some(now);
         row.step = if rows.is_some() {
             Step::Answered
         } else {
@@ -258,15 +300,7 @@ impl LookUps {
 
     /// When [`poll`](Self::poll) has something to do next, apart from answers.
     pub(crate) fn next_due(&self) -> Option<Time> {
-        let rows = self
-            .searches
-            .values()
-            .flat_map(|search| search.rows.values());
-        let asked = rows.filter_map(|row| match row.step {
-            Step::Asked(at) => Some(at + PROMPT),
-            _ => None,
-        });
-        asked.min()
+        self.searches.values().filter_map(|search| search.due).min()
     }
 }
 

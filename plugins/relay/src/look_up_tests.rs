@@ -1,9 +1,11 @@
 //! A look-up ends with the nearest, whoever lies, and asks no more than it may.
 
 use super::*;
+use crate::limits::LOOK_UP_LIFE;
 use crate::neighbours::tests::carrier;
 use dunlin_net::About;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 /// Who it is, and where.
 fn at(candidate: &Candidate) -> (PeerId, Option<SocketAddr>) {
@@ -87,7 +89,7 @@ fn seconds(n: u64) -> Time {
 
 /// Looks up to the end; gives how many rounds that took, and how many were asked.
 fn look(looks: &mut LookUps, net: &Net, tag: Tag, known: &[Candidate]) -> (usize, usize) {
-    looks.want([(tag, Topic::Mailbox)], known, Time::ZERO);
+    looks.want([(tag, Topic::Mailbox, LOOK_UP_LIFE)], known, Time::ZERO);
     let (mut rounds, mut asked) = (0, 0);
     loop {
         let tasks = looks.poll(Time::ZERO, NEVER);
@@ -138,7 +140,7 @@ proptest! {
 fn what_was_looked_up_is_not_looked_up_again_for_a_while_and_many_wait_for_a_place() {
     let known: Vec<Candidate> = (0..20).map(carrier).collect();
     let mut looks = LookUps::default();
-    let tags = (0..200).map(|n| (tag(n), Topic::Mailbox));
+    let tags = (0..200).map(|n| (tag(n), Topic::Mailbox, LOOK_UP_LIFE));
     looks.want(tags.clone(), &known, seconds(0));
     assert_eq!(looks.searches.len(), LOOK_UPS_MAX);
     // Nobody can be reached: all end, and are not begun again at once.
@@ -154,7 +156,7 @@ fn what_was_looked_up_is_not_looked_up_again_for_a_while_and_many_wait_for_a_pla
 fn three_are_asked_at_a_time_and_who_takes_long_holds_up_nobody() {
     let known: Vec<Candidate> = (0..20).map(carrier).collect();
     let mut looks = LookUps::default();
-    looks.want([(tag(1), Topic::Mailbox)], &known, seconds(0));
+    looks.want([(tag(1), Topic::Mailbox, LOOK_UP_LIFE)], &known, seconds(0));
     let nearest = by_distance(tag(1), known.iter());
     let asked: Vec<PeerId> = looks
         .poll(seconds(0), NEVER)
@@ -186,7 +188,7 @@ fn three_are_asked_at_a_time_and_who_takes_long_holds_up_nobody() {
 fn who_makes_carriers_up_is_believed_three_times() {
     let known: Vec<Candidate> = (0..20).map(carrier).collect();
     let mut looks = LookUps::default();
-    looks.want([(tag(1), Topic::Mailbox)], &known, seconds(0));
+    looks.want([(tag(1), Topic::Mailbox, LOOK_UP_LIFE)], &known, seconds(0));
     let liar = by_distance(tag(1), known.iter())[0].clone();
     // Twenty near the tag that are not there; the liar ground its ids.
     let mut made_up: Vec<Candidate> = (1_000..3_000).map(carrier).collect();
@@ -257,7 +259,7 @@ fn rows_that_cannot_be_meant_or_are_no_carriers_are_passed_over_and_what_is_kept
             ..good
         },
     ];
-    looks.want([(tag(1), Topic::Mailbox)], &known, seconds(0));
+    looks.want([(tag(1), Topic::Mailbox, LOOK_UP_LIFE)], &known, seconds(0));
     looks.poll(seconds(0), NEVER);
     looks.ended(at(&teller), target(tag(1)), Some(&bad), checked, seconds(0));
     assert!(looks.found(seconds(0)).next().is_none() && !looks.take_news());
@@ -288,7 +290,11 @@ fn rows_that_cannot_be_meant_or_are_no_carriers_are_passed_over_and_what_is_kept
     assert!(looks.found(seconds(0) + FOUND_LIFE).next().is_none());
     // Many look-ups, each told of twenty others.
     for n in 0..60_u64 {
-        looks.want([(tag(n), Topic::Mailbox)], &known, seconds(1_000 + n * 700));
+        looks.want(
+            [(tag(n), Topic::Mailbox, LOOK_UP_LIFE)],
+            &known,
+            seconds(1_000 + n * 700),
+        );
         let rows: Vec<PeerRow> = (0..20)
             .map(|k| row(&carrier(10_000 + 20 * n + k)))
             .collect();
@@ -321,7 +327,11 @@ fn who_was_found_stays_where_it_is_until_it_was_not_there() {
     };
     let mut looks = LookUps::default();
     let tags = [tag(1), tag(2), tag(3)];
-    looks.want(tags.map(|tag| (tag, Topic::Mailbox)), &known, seconds(0));
+    looks.want(
+        tags.map(|tag| (tag, Topic::Mailbox, LOOK_UP_LIFE)),
+        &known,
+        seconds(0),
+    );
     looks.poll(seconds(0), NEVER);
     let told = |looks: &mut LookUps, n: usize, row: PeerRow| {
         let target = target(tags[n]);
@@ -348,7 +358,7 @@ fn carriers_of_one_prefix_are_one_of_the_eight_nearest_and_crowd_nobody_out() {
     }
     let mut looks = LookUps::default();
     let all: Vec<Candidate> = known.iter().chain(&crowd).cloned().collect();
-    looks.want([(tag(1), Topic::Mailbox)], &all, seconds(0));
+    looks.want([(tag(1), Topic::Mailbox, LOOK_UP_LIFE)], &all, seconds(0));
     let search = looks.searches.get(&target(tag(1))).unwrap();
     let honest = |row: &&Row| known.iter().any(|candidate| candidate.id == row.id);
     assert_eq!(search.rows.values().filter(honest).count(), 40);

@@ -7,6 +7,8 @@ use crate::errands::Errands;
 use crate::frames::Frame;
 use crate::gatherer::Gatherer;
 use crate::known_carriers::Carriers;
+use crate::life::day_of;
+use crate::limits::{LOOK_UP_LIFE, LOOK_UP_PAST_LIFE};
 use crate::listeners::Receivers;
 use crate::messages::{ErrandDone, Work};
 use crate::outbox::Outbox;
@@ -63,6 +65,7 @@ pub(crate) fn look_up_carriers(
         };
         let (gatherer, collector, rooms) = looking;
         let wanted = || {
+            let today = day_of(now.unix_ms_of(clock));
             let mut tags: Vec<(Tag, Topic)> = Vec::new();
             tags.extend(prekeys.sought().map(|tag| (tag, Topic::under(tag, false))));
             tags.extend(
@@ -72,11 +75,6 @@ pub(crate) fn look_up_carriers(
             );
             tags.extend(rooms.sought(now.unix_ms_of(clock)));
             if receives {
-                tags.extend(
-                    keys.tags()
-                        .into_iter()
-                        .map(|(_, tag)| (tag, Topic::Mailbox)),
-                );
                 tags.extend(
                     gatherer
                         .sought()
@@ -88,7 +86,20 @@ pub(crate) fn look_up_carriers(
                         .map(|tag| (tag, Topic::under(tag, true))),
                 );
             }
-            tags
+            let days = keys.tags().into_iter().filter(|_| receives);
+            let days = days.map(|(day, tag)| {
+                let near = day.abs_diff(today) <= 1;
+                let life = if near {
+                    LOOK_UP_LIFE
+                } else {
+                    LOOK_UP_PAST_LIFE
+                };
+                (tag, Topic::Mailbox, life)
+            });
+            let tags = tags
+                .into_iter()
+                .map(|(tag, topic)| (tag, topic, LOOK_UP_LIFE));
+            tags.chain(days).collect::<Vec<_>>()
         };
         let may_reach = |carrier: &PeerId| errands.may_reach(carrier, now.time);
         for (carrier, task) in carriers.look_up(wanted, may_reach, now.time) {

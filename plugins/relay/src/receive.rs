@@ -189,7 +189,7 @@ pub(crate) fn plan_rounds(mut work: MessageReader<Work>, mut nodes: Query<Rounds
             let unix_ms = now.unix_ms_of(clock);
             let today = day_of(unix_ms);
             keys.refresh(mailbox, today);
-            fetcher.look(&keys, carriers.list(), today, now.time);
+            fetcher.look(&keys, carriers.shared(), today, now.time);
             errands.keep(fetcher.kept());
             let may_reach = |carrier: &PeerId| errands.may_reach(carrier, now.time);
             tasks = fetcher.poll(now.time, may_reach);

@@ -162,12 +162,12 @@ pub(crate) fn follow_repair(
             at_work.insert(*node);
         }
     }
-    for PeerDown { node, peer, .. } in down.read() {
+    for PeerDown { node, peer, reason } in down.read() {
         if let Ok((mut repair, _)) = nodes.get_mut(*node)
             && repair.asks_over(*peer)
         {
             let state = repair.state_mut();
-            state.errands.link_down(*peer, now.time);
+            state.errands.link_down(*peer, *reason, now.time);
             state.dialled.remove(peer);
             at_work.insert(*node);
         }

@@ -21,7 +21,7 @@ use crate::tombstones::Tombstones;
 use crate::topic::Topic;
 use dunlin_engine::Time;
 use dunlin_engine::bevy_ecs::prelude::Entity;
-use dunlin_net::PeerId;
+use dunlin_net::{DownReason, PeerId};
 use rand_core::Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -198,7 +198,7 @@ impl State {
         let vain: Vec<Entity> = vain.map(|(link, _)| *link).collect();
         for link in &vain {
             self.dialled.remove(link);
-            self.errands.link_down(*link, now);
+            self.errands.link_down(*link, DownReason::Unreachable, now);
         }
         vain
     }

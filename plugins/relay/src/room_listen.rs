@@ -237,7 +237,7 @@ pub(crate) fn plan_rooms(
         let unix_ms = now.unix_ms_of(clock);
         let when = (day_of(unix_ms), unix_ms);
         let may_reach = |carrier: &PeerId| errands.may_reach(carrier, now.time);
-        let tasks = rooms.poll(now.time, when, carriers.list(), may_reach);
+        let tasks = rooms.poll(now.time, when, carriers.shared(), may_reach);
         errands.keep_for_rooms(rooms.kept());
         for (carrier, task) in tasks {
             errands.add(carrier, task, now.time);

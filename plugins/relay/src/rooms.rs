@@ -21,6 +21,7 @@ use dunlin_engine::bevy_ecs::{self, prelude::*};
 use dunlin_net::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// After other carriers were heard of, lanes are looked at again once so long has passed: a node that joins hears of many.
@@ -37,7 +38,7 @@ struct Table {
     gatherer: Gatherer,
     links: RoomLinks,
     inbox: RoomInbox,
-    candidates: Vec<Candidate>,
+    candidates: Arc<[Candidate]>,
     live: BTreeSet<Tag>,
     changed: Time,
     look: Option<Time>,
@@ -123,7 +124,7 @@ impl Rooms {
         if this.rooms.is_empty() {
             (this.gatherer, this.links) = (Gatherer::default(), RoomLinks::default());
             this.live.clear();
-            this.candidates.clear();
+            this.candidates = Arc::default();
         }
     }
 
@@ -261,7 +262,7 @@ impl Rooms {
         &mut self,
         now: Time,
         (today, unix_ms): (u16, u64),
-        candidates: &[Candidate],
+        candidates: Arc<[Candidate]>,
         may_reach: impl Fn(&PeerId) -> bool,
     ) -> Vec<(PeerId, Task)> {
         let Some(this) = &mut self.0 else {
@@ -269,11 +270,12 @@ impl Rooms {
         };
         let this = &mut **this;
         let days = live_days(unix_ms);
-        if candidates != this.candidates {
-            this.candidates = candidates.to_vec();
+        if !Arc::ptr_eq(&candidates, &this.candidates) {
+            this.candidates = candidates;
             this.changed = now;
             this.look.get_or_insert(now + LOOK_AGAIN);
         }
+        let candidates = &this.candidates[..];
         for listened in this.rooms.values_mut() {
             listened.lanes.refresh(&listened.room, today, now);
         }
