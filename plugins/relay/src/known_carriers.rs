@@ -18,6 +18,9 @@ use std::time::Duration;
 const READ_AGAIN: Duration = Duration::from_millis(250);
 /// How often it is seen what there is to look up.
 const WANT_AGAIN: Duration = Duration::from_millis(200);
+/// Who knows few carriers looks this often for others, twice as long after each time that found nobody.
+const PROBE_WAIT_FIRST: Duration = Duration::from_secs(15);
+const PROBE_WAIT_MAX: Duration = Duration::from_hours(2);
 
 /// On a node: the carriers that it knows. Empty unless the node has work of its own.
 #[derive(Component, Default)]
@@ -31,6 +34,36 @@ struct Known {
     look_ups: LookUps,
     /// When it is next seen what there is to look up.
     want: Time,
+    /// Look-ups found carriers that the address book does not have.
+    beyond: bool,
+    /// How often one thing was looked up to see whether there are such; when again, and how long after that.
+    probes: usize,
+    probe: Time,
+    probe_wait: Duration,
+}
+
+impl Known {
+    /// Whether there are, or may be, more carriers than the address book has.
+    fn may_be_more(&self) -> bool {
+        self.beyond || self.list.len() >= LOOK_UP_KNOWN_MIN
+    }
+
+    /// What to look up of what is wanted: all, or one after another to see whether that finds anybody.
+    // PROTOCOL 3.13
+    fn choose<T>(&mut self, wanted: impl IntoIterator<Item = T>, now: Time) -> Vec<T> {
+        let mut wanted: Vec<T> = wanted.into_iter().collect();
+        if self.may_be_more() {
+            self.probe_wait = Duration::ZERO;
+            return wanted;
+        }
+        if wanted.is_empty() {
+            return wanted;
+        }
+        self.probe_wait = (self.probe_wait * 2).clamp(PROBE_WAIT_FIRST, PROBE_WAIT_MAX);
+        self.probe = now + self.probe_wait;
+        self.probes += 1;
+        vec![wanted.swap_remove(self.probes % wanted.len())]
+    }
 }
 
 impl Carriers {
@@ -100,6 +133,7 @@ impl Carriers {
                 Err(_) => others.push(found.clone()),
             }
         }
+        known.beyond = !others.is_empty();
         list.extend(others);
         list.sort_by_key(|candidate| candidate.id);
         (known.as_of, known.book) = (now, Some(book.last_changed()));
@@ -120,12 +154,11 @@ impl Carriers {
         let Some(known) = &mut self.0 else {
             return Vec::new();
         };
-        if known.list.len() < LOOK_UP_KNOWN_MIN {
-            return Vec::new();
-        }
-        if now >= known.want {
+        let looks = known.may_be_more() || now >= known.probe;
+        if looks && now >= known.want && !known.list.is_empty() {
             known.want = now + WANT_AGAIN;
-            known.look_ups.want(wanted(), &known.list, now);
+            let chosen = known.choose(wanted(), now);
+            known.look_ups.want(chosen, &known.list, now);
         }
         known.look_ups.poll(now, may_reach)
     }
@@ -188,6 +221,34 @@ mod tests {
             minutes_silent: 0,
             minutes_up: 60,
         }
+    }
+
+    /// Else all who know one small network would ask all of it about everything, for ever.
+    // PROTOCOL 3.13
+    #[test]
+    fn who_knows_few_carriers_looks_less_and_less_often_whether_there_are_others() {
+        let mut carriers = known(20);
+        let tags: Vec<Tag> = (0..30).map(|n| Tag(carrier(700 + n).position)).collect();
+        let me = carrier(ME).id;
+        let mut tried = Vec::new();
+        for n in 0..20_000 {
+            let now = Time::ZERO + Duration::from_secs(n);
+            let wanted = || tags.iter().map(|tag| (*tag, Topic::Mailbox, LOOK_UP_LIFE));
+            for (id, task) in carriers.look_up(wanted, |_| true, now) {
+                let Task::Find { target, .. } = task else {
+                    panic!("{task:?}");
+                };
+                if tried.last().is_none_or(|(last, _)| *last != target) {
+                    tried.push((target, n));
+                }
+                carriers.looked_up(me, &id, target, Some(&[]), now);
+            }
+        }
+        let at: Vec<u64> = tried.iter().map(|(_, n)| *n).collect();
+        assert_eq!(
+            at,
+            [0, 15, 45, 105, 225, 465, 945, 1_905, 3_825, 7_665, 14_865]
+        );
     }
 
     /// One look-up, of which the first who is asked tells of one nearer; gives that one, and the target.

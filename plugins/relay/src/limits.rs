@@ -216,7 +216,7 @@ const _: () = assert!(KEPT_LINKS_MAX + ROOM_LINKS_MAX < ERRAND_LINKS_MAX);
 pub const ROOM_LINK_TAGS_MAX: usize = LINK_TAGS_MAX - DAYS_BACK as usize - 2;
 /// Carriers of a FOUND, at most. PROTOCOL 3.13
 pub const FOUND_MAX: usize = dunlin_net::limits::PEERS_ROWS_MAX;
-/// Who knows fewer carriers than this looks nobody up: such a network fits its books. // guess
+/// Who knows fewer carriers than this looks now and then whether there are others: such a network may fit its books. // guess
 pub const LOOK_UP_KNOWN_MIN: usize = 64;
 /// Look-ups of a node at once.
 pub const LOOK_UPS_MAX: usize = 64;

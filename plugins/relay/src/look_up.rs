@@ -261,13 +261,22 @@ impl LookUps {
                 address: row.address,
                 eligible: u64::from(row.minutes_up) * 60 >= SEEN_UP.as_secs(),
             };
-            if add(search, target, &candidate, Some(carrier)) {
-                let known = self.found.get(&id).filter(|(_, until)| now < *until);
+            let fresh = add(search, target, &candidate, Some(carrier));
+            match self.found.get_mut(&id).filter(|(_, until)| now < *until) {
                 // Hearsay moves nobody who was not seen to be gone.
-                if known.is_none_or(|(known, _)| known.address == candidate.address) {
-                    self.news |= known.is_none_or(|(known, _)| *known != candidate);
+                Some((known, _)) if known.address != candidate.address => {}
+                Some((known, until)) => {
+                    *until = now + FOUND_LIFE;
+                    self.news |= fresh && *known != candidate;
+                    if fresh {
+                        *known = candidate;
+                    }
+                }
+                None if fresh => {
+                    self.news = true;
                     self.found.insert(id, (candidate, now + FOUND_LIFE));
                 }
+                None => {}
             }
         }
         while self.found.len() > FOUND_KEPT_MAX {

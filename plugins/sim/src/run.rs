@@ -155,6 +155,7 @@ impl<'a> Run<'a> {
         };
         sim.network(scenario.network.clone());
         sim.prefixes(scenario.prefixes);
+        sim.members.knows = scenario.knows;
         sim.crypto(scenario.crypto);
         sim.keep_alive(scenario.keep_alive);
         sim.circuits(scenario.circuits);

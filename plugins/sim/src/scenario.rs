@@ -47,6 +47,9 @@ pub struct Scenario {
     /// The /16s of IPv4 that the nodes are spread over, 1 to 20,480.
     #[serde(default = "some_prefixes", skip_serializing_if = "is_some_prefixes")]
     pub prefixes: u32,
+    /// How many of those who are there already a newcomer knows, at most: 1 to 64, 8 unless said otherwise.
+    #[serde(default = "some_known", skip_serializing_if = "is_some_known")]
+    pub knows: usize,
     /// How fast nodes appear at the beginning; 0: all at once.
     #[serde(default, skip_serializing_if = "is_default")]
     pub joins_per_second: u32,
@@ -217,6 +220,14 @@ fn some_prefixes() -> u32 {
 
 fn is_some_prefixes(prefixes: &u32) -> bool {
     *prefixes == some_prefixes()
+}
+
+fn some_known() -> usize {
+    crate::sim::KNOWN
+}
+
+fn is_some_known(knows: &usize) -> bool {
+    *knows == some_known()
 }
 
 fn most_links() -> usize {

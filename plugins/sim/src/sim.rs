@@ -17,6 +17,7 @@ mod seed;
 
 pub use kind::Kind;
 pub use mail::Message;
+pub(crate) use members::KNOWN;
 pub use members::Who;
 
 use crate::path::Path;

@@ -45,6 +45,12 @@ fn among_forty_carriers_sender_and_recipient_agree_where_a_packet_is() {
     holds("forty-carriers-and-the-right-ones-are-asked.toml");
 }
 
+// PROTOCOL 3.13
+#[test]
+fn where_all_begin_together_and_know_one_other_they_find_where_a_packet_is() {
+    holds("a-network-that-begins-delivers.toml");
+}
+
 #[test]
 fn addresses_that_nobody_has_draw_no_more_than_came_from_them() {
     holds("forged-addresses-draw-nothing.toml");

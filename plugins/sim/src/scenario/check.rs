@@ -10,6 +10,9 @@ use dunlin_net::limits::LINKS_OUTBOUND;
 use dunlin_relay::limits::{EXPIRY_HOURS_MAX, MESSAGE_BYTES_MAX};
 use std::time::Duration;
 
+/// Whom a newcomer may know.
+const KNOWN_MAX: usize = 64;
+
 /// Hosts that a network behind NATs has: 10.0.0.0/8.
 const INSIDE_MAX: u64 = (1 << 24) - 2;
 
@@ -146,6 +149,9 @@ impl Check<'_> {
         if behind > INSIDE_MAX {
             let what = format!("{behind} nodes behind NATs: {INSIDE_MAX} is the most");
             self.fault("nodes", what);
+        }
+        if !(1..=KNOWN_MAX).contains(&scenario.knows) {
+            self.fault("knows", format!("knows goes from 1 to {KNOWN_MAX}"));
         }
         let joins = u64::from(scenario.joins_per_second);
         if joins > 0 && !scenario.messages.is_empty() {

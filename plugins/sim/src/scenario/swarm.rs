@@ -85,6 +85,7 @@ impl Scenario {
             keep_alive: super::KeepAlive::Simulated,
             circuits: super::CircuitUse::Prefer,
             prefixes: lots.count(4..=count),
+            knows: crate::sim::KNOWN,
             joins_per_second: if lots.chance(50) {
                 lots.count(1..=20)
             } else {

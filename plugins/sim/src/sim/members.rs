@@ -16,8 +16,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whom a newcomer knows: as many as an invitation or an old address book would name. // guess
-const KNOWN: usize = 8;
+/// Whom a newcomer knows, unless said otherwise: as many as an invitation or an old address book would name. // guess
+pub(crate) const KNOWN: usize = 8;
 /// Of a NAT's mappings, where nobody sends what would keep them.
 const FOLDED_LIFETIME: Duration = Duration::from_hours(24);
 
@@ -63,6 +63,8 @@ pub(crate) struct Members {
     moves: u32,
     /// Of each address book.
     pub book_rows: usize,
+    /// How many of those who are there already a newcomer knows.
+    pub knows: usize,
 }
 
 impl Members {
@@ -77,6 +79,7 @@ impl Members {
             folder: folder()?,
             moves: 0,
             book_rows: dunlin_net::limits::BOOK_ROWS_MAX,
+            knows: KNOWN,
         })
     }
 
@@ -113,7 +116,7 @@ impl Members {
     }
 
     fn known(&self, prefixes: u32, random: &mut ChaCha8Rng) -> Vec<(PeerId, SocketAddr)> {
-        let some = KNOWN.min(self.dialable.len());
+        let some = self.knows.min(self.dialable.len());
         let mut numbers: Vec<u32> = (0..some)
             .map(|_| self.dialable[(random.next_u64() % self.dialable.len() as u64) as usize])
             .collect();

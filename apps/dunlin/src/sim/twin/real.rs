@@ -21,8 +21,6 @@ use tempfile::TempDir;
 const LOOK: Duration = Duration::from_millis(2);
 /// For a process to open its control socket, and for each answer.
 const STEP: Duration = Duration::from_secs(20);
-/// Whom a newcomer knows, as in the simulation.
-const KNOWN: usize = 8;
 
 struct Node {
     process: Process,
@@ -166,7 +164,7 @@ impl Run<'_> {
     /// Some of those who are there already, drawn as the simulation draws them: the same one may come up twice, and counts once.
     fn entries(&mut self) -> Vec<String> {
         let there = self.nodes.len();
-        let mut drawn: Vec<usize> = (0..KNOWN.min(there))
+        let mut drawn: Vec<usize> = (0..self.scenario.knows.min(there))
             .map(|_| self.random.next_u64() as usize % there)
             .collect();
         drawn.sort_unstable();
