@@ -22,6 +22,8 @@ const ROUND_PAST_FIRST: Duration = Duration::from_mins(8);
 const ROUND_PAST_MAX: Duration = Duration::from_hours(4);
 /// Who cannot be reached is passed over for so long.
 const AWAY: Duration = Duration::from_secs(5);
+/// If nobody has answered for so long, it is we who are away, and others would not answer either.
+const OFFLINE: Duration = Duration::from_mins(1);
 /// For each day so many of the nearest are known, to ask the nearest 16 of those who can be reached.
 const NEAR_MAX: usize = 4 * ASKED;
 
@@ -33,6 +35,8 @@ struct Round {
     asked: BTreeSet<u16>,
     open: BTreeSet<u16>,
     news: bool,
+    /// Something that was asked has no answer: there was nobody.
+    missed: bool,
     subscribed: BTreeSet<u16>,
 }
 
@@ -61,6 +65,8 @@ struct Rounds {
     changed: Time,
     /// When there is something to do next, apart from answers.
     due: Option<Time>,
+    /// When anybody answered last.
+    heard: Option<Time>,
 }
 
 impl Rounds {
@@ -184,6 +190,7 @@ impl Fetcher {
                 asked: BTreeSet::new(),
                 open: BTreeSet::new(),
                 news: false,
+                missed: false,
                 subscribed: BTreeSet::new(),
             });
             if !round.is_due(days, now) {
@@ -248,6 +255,7 @@ impl Fetcher {
         answer: Option<Frame>,
         now: Time,
     ) -> (Option<Packet>, Option<Task>) {
+        let missed = answer.is_none();
         let (packet, left) = match answer {
             Some(Frame::Fetched { packet, left, .. }) => (packet, left),
             _ => (None, 0),
@@ -261,21 +269,38 @@ impl Fetcher {
         let Some(this) = &mut self.0 else {
             return (packet, None);
         };
+        if !missed {
+            this.heard = Some(now);
+        }
         let days = this.targets.get(&carrier);
         let (first, longest) = this.waits(days.map_or(&[], |days| days));
-        if let Some(round) = this.rounds.get_mut(&carrier) {
-            round.open.remove(&day);
-            if round.open.is_empty() {
-                let before = if round.ended { round.wait } else { first };
-                round.ended = true;
-                round.wait = match round.news {
-                    true => first,
-                    false => (before * 2).clamp(first, longest),
-                };
-                round.news = false;
-                round.next = now + round.wait;
-                this.due = this.due.into_iter().chain([round.next]).min();
-            }
+        let Some(round) = this.rounds.get_mut(&carrier) else {
+            return (packet, None);
+        };
+        round.open.remove(&day);
+        round.missed |= missed;
+        if !round.open.is_empty() {
+            return (packet, None);
+        }
+        let missed = std::mem::take(&mut round.missed);
+        let (first, longest) = match missed {
+            true => (ROUND_FIRST, ROUND_MAX),
+            false => (first, longest),
+        };
+        let before = if round.ended { round.wait } else { first };
+        round.wait = match std::mem::take(&mut round.news) {
+            true => first,
+            false => (before * 2).clamp(first, longest),
+        };
+        round.ended = true;
+        round.next = now + round.wait;
+        let next = round.next;
+        this.due = this.due.into_iter().chain([next]).min();
+        if missed && this.heard.is_some_and(|heard| now - heard < OFFLINE) {
+            // The next nearest is asked at once.
+            this.away.insert(carrier, next);
+            this.choose();
+            this.due = Some(now);
         }
         (packet, None)
     }
@@ -455,6 +480,55 @@ mod tests {
         }
         // 0, 2, 6, 14 and 30 s.
         assert_eq!(asked.values().max(), Some(&5));
+    }
+
+    /// Whatever days it is asked for: senders placed on the nearest that were there.
+    // PROTOCOL 3.6
+    #[test]
+    fn in_place_of_who_was_asked_and_does_not_answer_the_next_nearest_is_asked_at_once() {
+        let mut fetcher = fetcher(64);
+        let there = |id: &PeerId| !id.as_bytes()[0].is_multiple_of(3);
+        let mut answered: BTreeMap<u16, BTreeSet<PeerId>> = BTreeMap::new();
+        let mut dialled: BTreeMap<PeerId, usize> = BTreeMap::new();
+        for ms in 0..1_900 {
+            let now = Time::ZERO + Duration::from_millis(ms);
+            let mut asked = fetcher.poll(now, |_| true);
+            asked.sort_by_key(|(carrier, _)| !there(carrier));
+            let mut away = BTreeSet::new();
+            for (carrier, task) in asked {
+                if let Task::Fetch { day, .. } = task {
+                    let answer = empty().filter(|_| there(&carrier));
+                    match answer {
+                        Some(_) => answered.entry(day).or_default().insert(carrier),
+                        None => away.insert(carrier),
+                    };
+                    fetcher.fetched(carrier, day, answer, now);
+                }
+            }
+            for carrier in away {
+                *dialled.entry(carrier).or_default() += 1;
+            }
+        }
+        assert_eq!(answered.len(), 18);
+        assert!(answered.values().all(|carriers| carriers.len() >= 16));
+        assert!(dialled.len() > 10 && dialled.values().all(|times| *times == 1));
+    }
+
+    #[test]
+    fn who_is_offline_does_not_try_one_after_another_of_all_whom_it_knows() {
+        let mut fetcher = fetcher(200);
+        let mut dialled = BTreeSet::new();
+        let mut first = 0;
+        for n in 0..600 {
+            for (carrier, task) in fetcher.poll(seconds(n), |_| true) {
+                if let Task::Fetch { day, .. } = task {
+                    dialled.insert(carrier);
+                    fetcher.fetched(carrier, day, None, seconds(n));
+                }
+            }
+            first = if n == 0 { dialled.len() } else { first };
+        }
+        assert_eq!(dialled.len(), first);
     }
 
     // PROTOCOL 4.1
