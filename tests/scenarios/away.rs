@@ -11,7 +11,8 @@ fn away(loss_percent: f64, failing: usize) {
     sim.run_until(minutes(10), |sim| sim.status(message) == State::Stored(8));
     sim.stop(alice);
     let holders = sim.holders(message);
-    let failed = &holders[..failing];
+    // Where much is lost, one that seemed out of reach may have it as a ninth.
+    let failed = &holders[..holders.len() - 8 + failing];
     failed.iter().for_each(|carrier| sim.stop(*carrier));
     assert_eq!(sim.copies(message), 8 - failing);
 

@@ -208,11 +208,11 @@ impl Errands {
         let carrier = this.lanes.get_mut(&lane)?;
         // Who has links enough says so once the link is up on this side.
         let refused = why == DownReason::Closed(CloseReason::TooMany);
-        let was_up = matches!(carrier.state, State::Up { .. }) && !refused;
+        let was_up = matches!(carrier.state, State::Up { .. });
         carrier.failures = carrier.failures.saturating_add(1);
         if was_up && carrier.failures < FAILURES_MAX {
             // The first loss is likely the link's, not the carrier's.
-            let until = if carrier.failures == 1 {
+            let until = if carrier.failures == 1 && !refused {
                 now
             } else {
                 now + REDIAL_FIRST
@@ -221,9 +221,13 @@ impl Errands {
         } else {
             carrier.state = State::Down { until: now };
             this.unreachable(lane, now);
-            let more = if refused { 2 } else { 1 }; // It counted as one that did not fail.
-            this.vain = (this.vain + more).min(links_max - ERRAND_DIALS_MIN);
         }
+        let vain = match (refused, was_up) {
+            (true, true) => 2, // It counted as one that did not fail.
+            (_, false) => 1,
+            (false, true) => 0,
+        };
+        this.vain = (this.vain + vain).min(links_max - ERRAND_DIALS_MIN);
         Some(lane)
     }
 
