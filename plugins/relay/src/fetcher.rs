@@ -47,7 +47,7 @@ impl Round {
     }
 }
 
-/// A recipient's rounds. At most 16 carriers for each of 18 days. A node that fetches nothing has none, and pays for a pointer.
+/// A recipient's rounds: 16 carriers at a time for each of 18 days, of at most 64. A node that fetches nothing has none, and pays for a pointer.
 #[derive(Component, Default)]
 pub struct Fetcher(Option<Box<Rounds>>);
 
