@@ -99,7 +99,8 @@ pub(crate) fn call_confirm(
             };
             let all = carriers.list().iter();
             let reached = all.filter(|carrier| errands.may_reach(&carrier.id, now.time));
-            let nearest = nearest(tag, reached, places);
+            // Its places may be any half of these.
+            let nearest = nearest(tag, reached, 2 * places);
             let nearest = nearest.iter().map(|carrier| carrier.id);
             let told = brought_by.iter().copied().chain(nearest);
             receipts.tell((id, part.is_some()), secret, told, now.time);

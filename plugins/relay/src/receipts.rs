@@ -1,4 +1,4 @@
-//! Receipts on their way: every carrier that brought a message, and the 8 nearest to its tag, hear that it has arrived.
+//! Receipts on their way: every carrier that brought a message, and the 16 nearest to its tag, hear that it has arrived.
 
 use crate::limits::{PLACES, RECEIPTS_MAX};
 use crate::packet::{DeleteSecret, PacketId};

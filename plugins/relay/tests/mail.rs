@@ -98,13 +98,9 @@ fn a_message_of_64_kib_comes_whole_though_its_sender_and_three_carriers_are_gone
     let item = scene.next(&inbox, minutes(10)).expect("the file");
     assert_eq!(item.value["name"], "film.bin");
     assert!(item.body == file);
-    // Once the application has it, its packets are ended at the carriers nearest to each; where one that seemed out of reach made a ninth
-    // hold a copy, that one hears of it from its neighbours, at the next round of repair or the one after.
+    // Once the application has it, its packets are ended wherever they may be kept.
     scene.confirm(bob, &item);
     scene.run.run_for(minutes(5));
-    let left = all[3..].iter().map(|carrier| scene.packets(*carrier));
-    assert!(left.sum::<usize>() <= 65 * 8 / 100);
-    scene.run.run_for(minutes(27));
     let left = all[3..].iter().map(|carrier| scene.packets(*carrier));
     assert_eq!(left.sum::<usize>(), 0);
 }
