@@ -1,7 +1,7 @@
 //! `cargo xtask deb`: the relay as a Debian package. It is built for size, packed by dpkg-deb, and what came of it is looked at.
 
-use crate::setup;
-use crate::stages::{self, Stage, cargo, check, line_of};
+use crate::stages::{self, Stage, check, line_of};
+use crate::{setup, size};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,7 @@ use std::process::{Command, ExitCode};
 const STAGES: &[Stage] = &[
     Stage {
         name: "build",
-        run: |root| {
-            let profile = ["build", "--profile", "small", "--locked"];
-            check(&mut cargo(
-                root,
-                &[&profile[..], &["-p", "dunlin-relayd"]].concat(),
-            ))
-        },
+        run: |root| size::build(root).map(|_| ()),
     },
     Stage {
         name: "pack",

@@ -6,6 +6,7 @@ mod fuzz;
 mod gates;
 mod run;
 mod setup;
+mod size;
 mod stages;
 mod versions;
 
@@ -23,6 +24,7 @@ cargo xtask fuzz TARGET [--seconds N]
 cargo xtask versions [REVISION]
                            an older dunlin, built from the history, and today's in one network
 cargo xtask deb            target/dunlin-relayd_VERSION_ARCH.deb: the relay, built for size, as a Debian package
+cargo xtask size [--json]  how big the relay is, its memory with eight links, and how often it wakes while idle
 cargo xtask help           this page
 
 Each command looks for the system programs that it needs and, on Debian and Ubuntu, installs the missing ones with
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
-    // `run` passes its arguments on, `fuzz` and `versions` read them; on the others an argument is a mistake.
+    // `run` passes its arguments on, `fuzz`, `versions` and `size` read them; on the others an argument is a mistake.
     if !arguments.is_empty() && matches!(command.as_str(), "test" | "gates" | "ci" | "deb") {
         eprintln!("cargo xtask {command} takes no arguments.\n\n{HELP}");
         return ExitCode::from(2);
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         "ci" => ci::ci(&root),
         "deb" => deb::deb(&root),
         "fuzz" => fuzz::fuzz(&root, &arguments),
+        "size" => size::size(&root, &arguments),
         "versions" => versions::versions(&root, &arguments),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
