@@ -1,6 +1,6 @@
 //! `cargo xtask deb`: the relay as a Debian package. It is built for size, packed by dpkg-deb, and what came of it is looked at.
 
-use crate::stages::{self, Stage, check, line_of};
+use crate::stages::{self, Stage, check, line_of, target};
 use crate::{setup, size};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -74,10 +74,6 @@ pub(crate) fn deb(root: &Path) -> ExitCode {
         return ExitCode::FAILURE;
     }
     stages::run(root, STAGES)
-}
-
-fn target(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// Packs `binary` into a package in the folder `target`, and makes sure that it unpacks to the right paths.

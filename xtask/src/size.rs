@@ -2,8 +2,7 @@
 //! Looked at from outside, in /proc, of the program that the Debian package would carry.
 
 use crate::setup;
-use crate::stages::{cargo, check};
-use std::collections::BTreeMap;
+use crate::stages::{cargo, check, target};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -65,7 +64,7 @@ fn measure(root: &Path) -> Result<Vec<Figure>, String> {
     let (relay, neighbours) = with_links(&binary, &folder.0)?;
     let (before, memory) = (wake_ups(&relay.0)?, resident(&relay.0)?);
     std::thread::sleep(IDLE); // It is the time itself that is measured.
-    let woken = wake_ups(&relay.0)? - before;
+    let woken = wake_ups(&relay.0)?.saturating_sub(before);
     drop(neighbours);
     Ok(vec![
         Figure {
@@ -96,9 +95,7 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf, String> {
         root,
         &[&profile[..], &["-p", "dunlin-relayd"]].concat(),
     ))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("small/dunlin-relayd"))
+    Ok(target(root).join("small/dunlin-relayd"))
 }
 
 /// Killed when it is dropped, whatever went wrong before.
@@ -224,14 +221,13 @@ fn resident(process: &Child) -> Result<u64, String> {
 fn wake_ups(process: &Child) -> Result<u64, String> {
     let threads = format!("/proc/{}/task", process.id());
     let failed = |error| format!("{threads}: {error}");
-    let mut counts = BTreeMap::new();
+    let mut count = 0;
     for thread in fs::read_dir(&threads).map_err(failed)? {
         let path = thread.map_err(failed)?.path().join("status");
         let text = read(&path.to_string_lossy())?;
-        let count = number_after(&text, "voluntary_ctxt_switches:");
-        counts.insert(path, count.unwrap_or_default());
+        count += number_after(&text, "voluntary_ctxt_switches:").unwrap_or_default();
     }
-    Ok(counts.values().sum())
+    Ok(count)
 }
 
 fn table(figures: &[Figure]) -> String {
